@@ -290,22 +290,22 @@ def share_chart(title: str, groups: list[dict], overall: float) -> str:
     return svg(520, bottom + 4, title, body)
 
 
-def column_chart(title: str, groups: list[dict], overall: float = 0, width: int = 520) -> str:
+def column_chart(title: str, groups: list[dict], overall: float | None = None, width: int = 520) -> str:
     """Columns of reports, the damaging ones dark; or, given the overall share, of damaging shares with whiskers."""
-    key, tops = ("share", [g["wilson"][1] for g in groups]) if overall else ("reports", [g["reports"] for g in groups])
-    scale, slot, labels = 140 / max(tops), width / len(groups), []
-    body = [f'<path class="axis" d="M0 170H{width}"/>']
+    shares, labels = overall is not None, []
+    key, tops = ("share", [g["wilson"][1] for g in groups]) if shares else ("reports", [g["reports"] for g in groups])
+    scale, slot, body = 140 / max(tops), width / len(groups), [f'<path class="axis" d="M0 170H{width}"/>']
     for index, (group, top) in enumerate(zip(groups, tops)):
         middle, top = slot * (index + 0.5), 170 - scale * top
-        for css, height in (("bar", group[key]), ("part", 0 if overall else group["damaging"])):
+        for css, height in (("bar", group[key]), ("part", 0 if shares else group["damaging"])):
             body.append(f'<rect class="{css}" x="{middle - 0.36 * slot:.1f}" y="{170 - scale * height:.1f}" '
                         f'width="{0.72 * slot:.1f}" height="{scale * height:.1f}"/>')
-        if overall:
+        if shares:
             low = 170 - scale * group["wilson"][0]
             body.append(f'<path class="whisker" d="M{middle - 4:.1f} {low:.1f}h8m-4 0V{top:.1f}m-4 0h8"/>')
-        caption = f"{100 * group['share']:.0f}%" if overall else f"{group['reports']:,}"
+        caption = f"{100 * group['share']:.0f}%" if shares else f"{group['reports']:,}"
         labels += [text(middle, top - 6, caption, "soft mid halo"), text(middle, 188, group["name"], "soft mid")]
-    body.append(f'<path class="mean" d="M0 {170 - scale * overall:.1f}H{width}"/>' if overall else "")
+    body.append(f'<path class="mean" d="M0 {170 - scale * overall:.1f}H{width}"/>' if shares else "")
     return svg(width, 194, title, body + labels)
 
 
@@ -335,15 +335,15 @@ def findings(result: dict) -> list[str]:
     def named(group: dict) -> str:
         return f"{group['name']} {percent(group['share'])} ({between(group['wilson'])})"
 
-    lines = []
+    lines = [f"{percent(result['totals']['share'])} of strikes did damage: groups of {FEWEST_REPORTS} reports or more compare so."]
     compared = {"Species": result["top_species"], "Size": result["by"]["size"], "Season": result["by"]["month"],
                 "Phase of flight": result["by"]["phase"], "State": result["by"]["state"]}
     for title, groups in compared.items():
         ordered = sorted((g for g in groups if g["reports"] >= FEWEST_REPORTS), key=lambda g: g["share"])
         if len(ordered) > 1:
             most = max(ordered, key=lambda g: g["reports"])
-            lines.append(f"{title}: the damaging share is highest for {named(ordered[-1])} and lowest for {named(ordered[0])} "
-                         f"of those with {FEWEST_REPORTS} reports or more; {most['name']} has most, {most['reports']:,}.")
+            lines.append(f"{title}: the damaging share is highest for {named(ordered[-1])}, lowest for {named(ordered[0])}; "
+                         f"{most['name']} has most reports, {most['reports']:,}.")
     if trend := result["trend"]:
         low, high = (100 * end for end in trend["bootstrap"])
         verdict = "No clear trend" if low <= 0 <= high else "A rising share" if low > 0 else "A falling share"
@@ -356,7 +356,7 @@ def caveats(result: dict) -> list[str]:
     total, reports, cost = result["totals"], result["totals"]["reports"], result["totals"]["cost_usd"]
     spread = (f" Median ${with_interval(cost)}, mean ${cost['mean']:,.0f}; ten strikes make "
               f"{percent(cost['ten_largest'] / cost['total'])} of the sum." if cost["n"] else "")
-    operators = " and ".join(f"{percent(g['share'])} of {g['reports']:,} {g['name']} ones" for g in result["by"]["operator"])
+    operators = " and ".join(f"{percent(g['share'])} of {g['reports']:,} {g['name']} reports" for g in result["by"]["operator"])
     return [f"Cost is stated in {cost['n']:,} of {reports:,} reports: zero may mean no cost or none stated.{spread}",
             f"{percent(1 - total['identified_reports'] / reports)} of reports name no species: what could be identified may "
             f"come from harder strikes. Speed is missing in {percent(1 - total['speed_knots']['n'] / reports)}.",
