@@ -56,12 +56,12 @@ while (($#)); do
 done
 
 # shellcheck source-path=SCRIPTDIR
-for part in report root packages runsc engine images; do
+for part in report root packages runsc engine images sandbox; do
 	# shellcheck disable=SC1090
 	. "$here/lib/$part.sh"
 done
 
-components=(go packages runsc engine runtime base_image python_image)
+components=(go packages runsc engine runtime base_image python_image sandbox)
 
 # missing_components prints the names of those that are not there.
 missing_components() {
@@ -99,19 +99,18 @@ install_all() {
 			"${component}_install"
 		fi
 	done
+	[[ -w $socket ]] || report note "$(id -un) may not use the engine; to allow it (as good as root): usermod -aG docker $(id -un)"
 }
 
-# Containers and images go before the engine that holds them, the runtime's
-# entry before the program that it names.
+# What uses a thing goes before the thing.
 remove_all() {
 	have_root || needs_person "removing needs root" "su -c 'deploy/setup.sh --remove'"
 	containers_remove
 	images_remove
 	runtime_remove
-	engine_remove
 	runsc_remove
 	packages_farewell
-	state_remove
+	engine_remove
 }
 
 case $action in

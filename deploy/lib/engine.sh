@@ -97,11 +97,11 @@ configure() {
 	[[ ! -e $engine_config ]] || current=$(as_root cat "$engine_config")
 	if [[ $current != *'"live-restore"'* && $(engine info --format '{{.Swarm.LocalNodeState}}' 2>/dev/null) != active ]]; then
 		default=(-default live-restore=true)
-		remember config_key live-restore
 	fi
 	changed=$(engineconf "${default[@]}" add "$runtime" "$(runtime_entry)" <<<"$current")
+	write_config "$changed" # a command of its own: had engineconf failed, we would not be here
+	((${#default[@]} == 0)) || remember config_key live-restore
 	[[ -n $current ]] || remember config created
-	write_config "$changed"
 }
 
 # write_config replaces the file whole: the engine may read it at any time.
@@ -112,11 +112,20 @@ write_config() {
 	as_root mv "$engine_config.symbi" "$engine_config"
 }
 
-reload_engine() { as_root kill -HUP "$(</var/run/docker.pid)"; }
+reload_engine() { signal HUP "$(</var/run/docker.pid)"; }
 
+# A reload forgets a runtime only if the file still speaks of runtimes, so the
+# key goes in a second step.
 runtime_remove() {
-	local changed keys
-	[[ -e $engine_config ]] || return 0
+	local keys changed
+	as_root grep -qsF "\"$runtime\"" "$engine_config" || return 0
+	go_present || go_install
+	changed=$(as_root cat "$engine_config" | engineconf -default 'runtimes={}' drop "$runtime")
+	write_config "$changed"
+	if engine_present && [[ -e /var/run/docker.pid ]]; then
+		reload_engine
+		until_true 10 runtime_unknown || report note "the engine will forget the runtime $runtime when it is next restarted"
+	fi
 	readarray -t keys < <(recall config_key)
 	changed=$(as_root cat "$engine_config" | engineconf drop "$runtime" "${keys[@]}")
 	if [[ $changed == '{}' && -n $(recall config) ]]; then
@@ -124,17 +133,20 @@ runtime_remove() {
 	else
 		write_config "$changed"
 	fi
-	if engine_present && [[ -e /var/run/docker.pid ]]; then reload_engine; fi
 	report removed "runtime $runtime from $engine_config"
 }
+
+runtime_unknown() { ! engine info --format '{{range $name, $_ := .Runtimes}}{{$name}} {{end}}' | grep -qwF -- "$runtime"; }
 
 # engine_remove stops the engine if setup started it and nobody else uses it.
 engine_remove() {
 	local started
 	started=$(recall engine | tail -n 1)
+	state_remove
 	if [[ -z $started ]] || ! engine_present; then return 0; fi
 	if [[ -n $(engine ps -q) ]]; then
 		report kept "the container engine: other containers run on it"
+		remember engine "$started"
 	elif [[ $started == systemd ]]; then
 		doing "stopping the container engine" as_root systemctl disable --now docker.service docker.socket
 	elif [[ $started == "$(</var/run/docker.pid)" ]]; then
@@ -144,7 +156,7 @@ engine_remove() {
 }
 
 stop_dockerd() {
-	as_root kill "$1"
+	signal TERM "$1"
 	until_true 30 process_gone "$1"
 }
 

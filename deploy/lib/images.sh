@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The images that programs run in, and what sandboxes leave on an engine.
+# The images that programs run in.
 
 # image_is_current NAME: was it built from the recipe as it is now?
 image_is_current() {
@@ -19,19 +19,6 @@ python_image_title() { echo "image symbi/python:1"; }
 python_image_present() { image_is_current python; }
 python_image_mend() { echo "deploy/images/build.sh python"; }
 python_image_install() { build_image python; }
-
-# containers_remove ends every sandbox of every installation. One that is
-# frozen is thawed first: killing it frozen takes gVisor ten seconds.
-containers_remove() {
-	local ids
-	engine_present || return 0
-	readarray -t ids < <(engine ps -aq --filter label=dev.symbi.installation --filter status=paused)
-	((${#ids[@]} == 0)) || engine unpause "${ids[@]}" >/dev/null
-	readarray -t ids < <(engine ps -aq --filter label=dev.symbi.installation)
-	((${#ids[@]})) || return 0
-	engine rm -f "${ids[@]}" >/dev/null
-	report removed "${#ids[@]} containers"
-}
 
 images_remove() {
 	local name

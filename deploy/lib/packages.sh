@@ -34,7 +34,7 @@ missing_packages() {
 		compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
 	fi
 	if $with_browser; then
-		command -v chromium || command -v google-chrome || echo chromium
+		command -v chromium >/dev/null || command -v google-chrome >/dev/null || echo chromium
 	fi
 }
 

@@ -15,6 +15,9 @@ as_root() {
 	if ((EUID == 0)); then "$@"; else sudo "$@"; fi
 }
 
+# signal NAME PID: kill is the shell's own; a fresh machine has no other.
+signal() { as_root sh -c 'kill -s "$1" "$2"' sh "$1" "$2"; }
+
 # one_at_a_time makes a second setup wait for the first. The lock ends with
 # this process; what it leaves running must close descriptor 9.
 one_at_a_time() {
