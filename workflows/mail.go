@@ -3,7 +3,6 @@ package workflows
 import (
 	"go.temporal.io/sdk/workflow"
 
-	"symbi.dev/symbi/agent"
 	"symbi.dev/symbi/workflows/api"
 )
 
@@ -72,10 +71,10 @@ func (t *taskRun) readOrders(from workflow.ReceiveChannel, name string) error {
 		if !from.ReceiveAsync(&o) {
 			return nil
 		}
-		if o.Seq <= t.obeyed || o.Request != o.Tag() {
+		if o.Seq <= t.obeyed || o.By.Request != o.Tag() {
 			continue
 		}
-		verdict, err := t.judge(name, o.Command)
+		verdict, err := t.judge(name, o.By)
 		if err != nil {
 			return err
 		}
@@ -93,10 +92,10 @@ func (t *taskRun) readGrants() error {
 		if !t.mail.grants.ReceiveAsync(&g) {
 			return nil
 		}
-		if g.Lease != t.lease.ID || t.lease.Node != "" || g.Request != g.Tag() {
+		if g.Lease != t.lease.ID || t.lease.Node != "" || g.By.Request != g.Tag() {
 			continue
 		}
-		verdict, err := t.judge(api.SignalGranted, g.Command)
+		verdict, err := t.judge(api.SignalGranted, g.By)
 		if err != nil {
 			return err
 		}

@@ -88,25 +88,25 @@ func (c *Command) UnmarshalJSON(b []byte) error {
 }
 
 // Order is the payload of go and hold: what an agent wants of a task now. Of
-// two orders the one with the higher Seq holds. The command's Request is Tag,
-// so that the signature covers the order too.
+// two orders the one with the higher Seq holds. By's Request is Tag, so
+// that the signature covers the order too.
 type Order struct {
 	Seq   int64       `json:"seq"`
 	Holds agent.Holds `json:"holds,omitempty"`
-	Command
+	By    Command     `json:"by"`
 }
 
 // Tag is what an order's Request must be.
 func (o Order) Tag() string { return fmt.Sprintf("order %d %v", o.Seq, o.Holds) }
 
 // Grant is the payload of granted: the scheduler's answer to a request for a
-// lease. Its Request is Tag.
+// lease. By's Request is Tag.
 type Grant struct {
 	Lease agent.LeaseID  `json:"lease"`
 	Node  agent.NodeID   `json:"node"`
 	Epoch int64          `json:"epoch"`
 	TTL   agent.Duration `json:"ttl"`
-	Command
+	By    Command        `json:"by"`
 }
 
 // Tag is what a grant's Request must be.
@@ -183,8 +183,8 @@ type TaskEnded struct {
 
 // ManifestUpdated tells an agent of a new version of its manifest.
 type ManifestUpdated struct {
-	Version int64 `json:"version"`
-	Command
+	Version int64   `json:"version"`
+	By      Command `json:"by"`
 }
 
 // TaskInput starts a task's workflow.
