@@ -28,10 +28,11 @@ const KeyBytes = 32
 // Purposes of derived keys. A purpose names one use for ever: changing one
 // makes what it protected unreadable.
 const (
-	PurposePayload = "symbi payload v1"
-	PurposeSignal  = "symbi signal v1"
-	PurposeSession = "symbi session v1"
-	PurposeCluster = "symbi cluster v1"
+	PurposePayload  = "symbi payload v1"
+	PurposeSignal   = "symbi signal v1"
+	PurposeSession  = "symbi session v1"
+	PurposeCluster  = "symbi cluster v1"
+	PurposeTemporal = "symbi temporal v1"
 )
 
 // MasterKey is the secret from which all others of an installation are derived.

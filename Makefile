@@ -1,0 +1,60 @@
+# Symbi. The commands that people type; each says what it does.
+
+export GOTOOLCHAIN = auto
+export GOFLAGS = -mod=mod
+export CGO_ENABLED ?= 1
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# Packages that link the Temporal server are tested without the race detector:
+# it runs at an eighth of its speed there.
+RACE_PACKAGES := $(shell go list ./... 2>/dev/null | grep -v -e /test/ -e /internal/temporaldev)
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+.PHONY: build
+build: bin/symbi ## build bin/symbi with everything for `symbi dev`, and bin/symbi-init
+
+.PHONY: bin/symbi
+bin/symbi: bin/symbi-init
+	CGO_ENABLED=0 go build -tags dev -trimpath -ldflags '$(LDFLAGS)' -o bin/symbi ./cmd/symbi
+
+.PHONY: bin/symbi-init
+bin/symbi-init:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/symbi-init ./cmd/symbi-init
+
+.PHONY: setup
+setup: ## install and start what is missing: the engine, gVisor, the base images
+	deploy/setup.sh
+
+.PHONY: demo
+demo: ## from a fresh machine to an agent's report
+	deploy/setup.sh
+	$(MAKE) build
+	examples/strike-report/demo.sh
+
+.PHONY: test
+test: ## everything that must hold
+	deploy/setup.sh --with test
+	$(MAKE) build
+	go vet ./...
+	go test -race -timeout 10m $(RACE_PACKAGES)
+	go test -tags dev -timeout 15m ./internal/temporaldev/... ./test/...
+
+.PHONY: lint
+lint: ## gofmt, vet and staticcheck
+	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); \
+		if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
+	go vet ./... && go vet -tags dev ./...
+	go tool staticcheck ./... && go tool staticcheck -tags dev ./...
+
+.PHONY: generate
+generate: ## write the generated code anew
+	go generate ./...
+
+.PHONY: bench
+bench: build ## measure what the requirements name (ONLY=name,name for some)
+	go run ./test/load/bench -only '$(ONLY)'
