@@ -29,6 +29,10 @@ type Manifest struct {
 	Scheduling   Scheduling                 `json:"scheduling,omitzero" yaml:"scheduling,omitempty"`
 	Tasks        Tasks                      `json:"tasks,omitzero" yaml:"tasks,omitempty"`
 	Policy       []string                   `json:"policy,omitempty" yaml:"policy,omitempty"`
+
+	// Unstated lists the risk factors of which the source said nothing; Parse
+	// fills it in, and no source can set it.
+	Unstated []RiskFactor `json:"unstated,omitempty" yaml:"-"`
 }
 
 // Program is what an agent runs for a task: exactly one of its kinds.
@@ -179,5 +183,5 @@ type Tasks struct {
 type Retry struct {
 	MaxAttempts int            `json:"max_attempts,omitempty" yaml:"max_attempts,omitempty"`
 	Backoff     Duration       `json:"backoff,omitempty" yaml:"backoff,omitempty"`
-	On          []FailureClass `json:"on,omitempty" yaml:"on,omitempty"`
+	On          []FailureClass `json:"on,omitzero" yaml:"on,omitempty"` // empty: none is tried again
 }
