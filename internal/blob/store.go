@@ -1,48 +1,69 @@
-// Package blob keeps content by its digest: inputs, scripts, artifacts, logs,
-// and payloads too large for a workflow's history. Content is checked against
-// its digest on the way in and on the way out; a name that is there is whole.
-//
-// The store is any bucket that gocloud.dev/blob opens by URL. This package
-// links the drivers for folders (file://) and memory (mem://); a build that
-// wants others adds their blank imports.
 package blob
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"net/url"
 	"os"
-	"syscall"
+	"strings"
+	"time"
 
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/fileblob" // file://
 	_ "gocloud.dev/blob/memblob"  // mem://
-	"gocloud.dev/gcerrors"
 
 	"symbi.dev/symbi/agent"
 )
 
-// Store keeps blobs in a bucket.
-type Store struct{ bucket *blob.Bucket }
+// Store keeps blobs in a bucket. It may be used by many at once.
+type Store struct {
+	bucket *blob.Bucket
+	folder string // that the bucket is, if it is one
+}
 
 // Open opens the bucket at a URL, for instance file:///var/lib/symbi/blobs.
-func Open(ctx context.Context, url string) (*Store, error) {
-	b, err := blob.OpenBucket(ctx, url)
+// ErrInvalid when no driver is linked for its scheme or the driver refuses it.
+func Open(ctx context.Context, where string) (*Store, error) {
+	u, err := url.Parse(where)
 	if err != nil {
 		return nil, agent.Errorf(agent.ErrInvalid, "open the blob store: %w", err)
 	}
-	return &Store{bucket: b}, nil
+	s := new(Store)
+	if u.Scheme == "file" {
+		if s.folder = u.Path; u.Host == "." { // the driver's way to write a relative path
+			s.folder = "." + u.Path
+		}
+		u.RawQuery = folderOptions(u.Query()).Encode()
+	}
+	s.bucket, err = blob.OpenBucket(ctx, u.String())
+	if err != nil {
+		return nil, agent.Errorf(agent.ErrInvalid, "open the blob store: %w", err)
+	}
+	return s, nil
 }
 
 // OpenFolder opens a folder as a bucket, and makes it first where there is none.
 func OpenFolder(ctx context.Context, dir string) (*Store, error) {
-	return Open(ctx, "file://"+dir+"?create_dir=true&no_tmp_dir=true&metadata=skip")
+	return Open(ctx, (&url.URL{Scheme: "file", Path: dir}).String())
+}
+
+// folderOptions are the driver's, where the URL does not set them: make the
+// folder, for its owner only; write new files beside old ones, so that they can
+// be renamed; keep no attributes, for which each blob would need another file.
+func folderOptions(q url.Values) url.Values {
+	for name, value := range map[string]string{
+		"create_dir": "true", "dir_file_mode": fmt.Sprint(0o700), "no_tmp_dir": "true", "metadata": "skip",
+	} {
+		if !q.Has(name) {
+			q.Set(name, value)
+		}
+	}
+	return q
 }
 
 // Close releases the bucket.
@@ -50,6 +71,12 @@ func (s *Store) Close() error { return s.bucket.Close() }
 
 // Check reports whether the bucket answers.
 func (s *Store) Check(ctx context.Context) error {
+	if s.folder != "" { // whose driver takes a folder that is gone for an empty one
+		if _, err := os.Stat(s.folder); err != nil {
+			return agent.Errorf(agent.ErrUnavailable, "look at the blob store: %w", err)
+		}
+		return nil
+	}
 	ok, err := s.bucket.IsAccessible(ctx)
 	if err == nil && !ok {
 		err = errors.New("the bucket is not accessible")
@@ -57,77 +84,10 @@ func (s *Store) Check(ctx context.Context) error {
 	return kinded("look at the blob store", err)
 }
 
-// key spreads blobs over folders, so that no folder grows without bound.
-func key(d agent.Digest) string { h := d.Hex(); return h[:2] + "/" + h[2:4] + "/" + h }
-
-// Put stores what r gives, of at most limit bytes, under its digest, and gives
-// that and the size. When want is not empty and is not the digest, the answer
-// is ErrInvalid and nothing is kept.
-func (s *Store) Put(ctx context.Context, want agent.Digest, r io.Reader, limit int64) (agent.Digest, int64, error) {
-	if want != "" && !want.Valid() {
-		return "", 0, agent.Errorf(agent.ErrInvalid, "%q is not a digest: write sha256: and 64 hexadecimal digits", want)
-	}
-	incoming := "incoming/" + rand.Text()
-	digest, size, err := s.receive(ctx, incoming, r, limit)
-	if err == nil && want != "" && digest != want {
-		err = agent.Errorf(agent.ErrInvalid, "the content's digest is %s, not %s", digest, want)
-	}
-	if err == nil {
-		err = kinded("keep a blob", s.bucket.Copy(ctx, key(digest), incoming, nil))
-	}
-	// What came in is removed in any case; failing to leaves a stray that no
-	// digest names.
-	if derr := s.bucket.Delete(context.WithoutCancel(ctx), incoming); derr != nil && gcerrors.Code(derr) != gcerrors.NotFound {
-		err = errors.Join(err, kinded("remove an incoming blob", derr))
-	}
-	return digest, size, err
-}
-
-// receive writes what comes under a temporary name and hashes it meanwhile.
-func (s *Store) receive(ctx context.Context, name string, r io.Reader, limit int64) (agent.Digest, int64, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // before Close: an upload that is cancelled leaves nothing
-	w, err := s.bucket.NewWriter(ctx, name, &blob.WriterOptions{ContentType: "application/octet-stream"})
-	if err != nil {
-		return "", 0, kinded("receive a blob", err)
-	}
-	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(w, h), io.LimitReader(r, limit+1))
-	if err == nil && n > limit {
-		err = agent.Errorf(agent.ErrInvalid, "the content has more than %d bytes", limit)
-	}
-	if err != nil {
-		cancel()
-		if cerr := w.Close(); cerr != nil && !errors.Is(cerr, context.Canceled) {
-			err = errors.Join(err, cerr)
-		}
-		return "", 0, kinded("receive a blob", err)
-	}
-	return sum(h), n, kinded("receive a blob", w.Close())
-}
-
-func sum(h hash.Hash) agent.Digest { return agent.Digest("sha256:" + hex.EncodeToString(h.Sum(nil))) }
-
-// DigestOf is the digest of some bytes.
-func DigestOf(b []byte) agent.Digest {
-	h := sha256.Sum256(b)
-	return agent.Digest("sha256:" + hex.EncodeToString(h[:]))
-}
-
-// PutBytes stores some bytes, unless they are there already.
-func (s *Store) PutBytes(ctx context.Context, b []byte) (agent.Digest, error) {
-	d := DigestOf(b)
-	if _, err := s.Stat(ctx, d); err == nil {
-		return d, nil
-	}
-	_, _, err := s.Put(ctx, d, bytes.NewReader(b), int64(len(b)))
-	return d, err
-}
-
-// Stat gives a blob's size, or ErrNotFound.
+// Stat gives a blob's size in bytes. ErrNotFound when it is not there.
 func (s *Store) Stat(ctx context.Context, d agent.Digest) (int64, error) {
-	if !d.Valid() {
-		return 0, agent.Errorf(agent.ErrInvalid, "%q is not a digest: write sha256: and 64 hexadecimal digits", d)
+	if err := check(d); err != nil {
+		return 0, err
 	}
 	a, err := s.bucket.Attributes(ctx, key(d))
 	if err != nil {
@@ -136,20 +96,22 @@ func (s *Store) Stat(ctx context.Context, d agent.Digest) (int64, error) {
 	return a.Size, nil
 }
 
-// Get opens a blob. Reading it to its end fails when the content is not what
-// the digest says.
+// Get opens a blob and gives its size in bytes. The read that meets its end
+// fails when the content is not what the digest says, so whoever has read
+// without an error to io.EOF has what was asked for. ErrNotFound when it is not
+// there.
 func (s *Store) Get(ctx context.Context, d agent.Digest) (io.ReadCloser, int64, error) {
-	if !d.Valid() {
-		return nil, 0, agent.Errorf(agent.ErrInvalid, "%q is not a digest: write sha256: and 64 hexadecimal digits", d)
+	if err := check(d); err != nil {
+		return nil, 0, err
 	}
 	r, err := s.bucket.NewReader(ctx, key(d), nil)
 	if err != nil {
 		return nil, 0, kinded("open blob "+string(d), err)
 	}
-	return &checked{r: r, want: d, h: sha256.New()}, r.Size(), nil
+	return &verified{r: r, want: d, h: sha256.New()}, r.Size(), nil
 }
 
-// GetBytes reads a blob of at most limit bytes.
+// GetBytes reads a blob of at most limit bytes. ErrInvalid when it has more.
 func (s *Store) GetBytes(ctx context.Context, d agent.Digest, limit int64) ([]byte, error) {
 	r, size, err := s.Get(ctx, d)
 	if err != nil {
@@ -159,41 +121,85 @@ func (s *Store) GetBytes(ctx context.Context, d agent.Digest, limit int64) ([]by
 	if size > limit {
 		return nil, agent.Errorf(agent.ErrInvalid, "blob %s has %d bytes; at most %d are read here", d, size, limit)
 	}
-	return io.ReadAll(r)
+	b := make([]byte, 0, size+1) // one more, so that the end is met without growing
+	for {
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return b, nil
+		case err != nil:
+			return nil, err
+		case len(b) == cap(b):
+			return nil, fmt.Errorf("blob %s is damaged: it has more than its %d bytes", d, size)
+		}
+	}
 }
 
-// checked hashes what is read and judges it at the end.
-type checked struct {
+// verified hashes what is read and judges it at the end.
+type verified struct {
 	r    io.ReadCloser
 	want agent.Digest
 	h    hash.Hash
 }
 
-func (c *checked) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.h.Write(p[:n])
-	if errors.Is(err, io.EOF) {
-		if got := sum(c.h); got != c.want {
-			return n, fmt.Errorf("blob %s is damaged: its content has digest %s", c.want, got)
+func (v *verified) Read(p []byte) (int, error) {
+	n, err := v.r.Read(p)
+	v.h.Write(p[:n])
+	switch {
+	case errors.Is(err, io.EOF):
+		if got := sum(v.h); got != v.want {
+			return n, fmt.Errorf("blob %s is damaged: its content has digest %s; upload it again", v.want, got)
 		}
+		return n, io.EOF
+	case err != nil:
+		return n, kinded("read blob "+string(v.want), err)
 	}
-	return n, err
+	return n, nil
 }
 
-func (c *checked) Close() error { return c.r.Close() }
+func (v *verified) Close() error { return v.r.Close() }
 
-// kinded gives the bucket's errors their kind.
-func kinded(doing string, err error) error {
-	switch {
-	case err == nil || agent.KindOf(err) != nil:
-		return err
-	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
-		return agent.Errorf(agent.ErrExhausted, "%s: the disk of the blob store is full: %w", doing, err)
-	case gcerrors.Code(err) == gcerrors.NotFound || errors.Is(err, os.ErrNotExist):
-		return agent.Errorf(agent.ErrNotFound, "%s: it is not there: %w", doing, err)
-	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s: %w", doing, err)
-	default:
-		return agent.Errorf(agent.ErrUnavailable, "%s: %w", doing, err)
+// Sweep removes what uploads that were cut off before the given time left
+// behind. No digest names it.
+func (s *Store) Sweep(ctx context.Context, before time.Time) (removed int, err error) {
+	list := s.bucket.List(nil)
+	for {
+		o, err := list.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return removed, nil
+		}
+		if err != nil {
+			return removed, kinded("sweep the blob store", err)
+		}
+		if !strings.HasPrefix(o.Key, incoming) && !strings.HasSuffix(o.Key, ".tmp") || !o.ModTime.Before(before) {
+			continue
+		}
+		if err := s.bucket.Delete(ctx, o.Key); err != nil {
+			return removed, kinded("sweep the blob store", err)
+		}
+		removed++
 	}
+}
+
+// key spreads blobs over folders, so that no folder grows without bound.
+func key(d agent.Digest) string { h := d.Hex(); return h[:2] + "/" + h[2:4] + "/" + h }
+
+func check(d agent.Digest) error {
+	if d.Valid() {
+		return nil
+	}
+	shown := d
+	if len(shown) > 80 {
+		shown = shown[:80] + "…"
+	}
+	return agent.Errorf(agent.ErrInvalid, "%q is not a digest: write sha256: and 64 hexadecimal digits", shown)
+}
+
+func sum(h hash.Hash) agent.Digest { return agent.Digest("sha256:" + hex.EncodeToString(h.Sum(nil))) }
+
+// DigestOf is the digest of some bytes.
+func DigestOf(b []byte) agent.Digest {
+	h := sha256.Sum256(b)
+	return agent.Digest("sha256:" + hex.EncodeToString(h[:]))
 }

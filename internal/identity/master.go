@@ -12,12 +12,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"symbi.dev/symbi/agent"
 )
@@ -55,17 +50,21 @@ func LoadMasterKey(path string) (MasterKey, error) {
 
 // LoadOrMakeMasterKey reads the key, and makes it first where there is none.
 func LoadOrMakeMasterKey(path string) (MasterKey, error) {
-	key := make([]byte, KeyBytes)
-	if _, err := rand.Read(key); err != nil {
-		return MasterKey{}, fmt.Errorf("make a master key: %w", err)
-	}
-	if err := writeOnce(path, base64.StdEncoding.EncodeToString(key)); err != nil {
+	err := writeOnce(path, func() (string, error) {
+		key := make([]byte, KeyBytes)
+		if _, err := rand.Read(key); err != nil {
+			return "", fmt.Errorf("make a master key: %w", err)
+		}
+		return base64.StdEncoding.EncodeToString(key), nil
+	})
+	if err != nil {
 		return MasterKey{}, err
 	}
 	return LoadMasterKey(path)
 }
 
-// Derive gives the key for a purpose.
+// Derive gives the key for a purpose (HKDF-SHA256, RFC 5869). Who has it learns
+// neither the master key nor any other purpose's.
 func (k MasterKey) Derive(purpose string) []byte {
 	out, err := hkdf.Key(sha256.New, k.key, nil, purpose, KeyBytes)
 	if err != nil {
@@ -74,39 +73,5 @@ func (k MasterKey) Derive(purpose string) []byte {
 	return out
 }
 
-// writeOnce writes a secret to a file that is not there yet, whole or not at
-// all; one that is there stays.
-func writeOnce(path, text string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("make the folder of a secret: %w", err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".secret-*")
-	if err != nil {
-		return fmt.Errorf("write a secret: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.WriteString(text + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write a secret: %w", err)
-	}
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("write a secret: %w", err)
-	}
-	return nil
-}
-
-// readPrivate reads a secret's file, and refuses one that others may read.
-func readPrivate(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", agent.Errorf(agent.ErrInvalid, "read a secret: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return "", agent.Errorf(agent.ErrInvalid, "%s may be read by others; run `chmod 600 %s`", path, path)
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "", agent.Errorf(agent.ErrInvalid, "read a secret: %w", err)
-	}
-	return strings.TrimSpace(string(b)), nil
-}
+// Format keeps the key out of whatever prints it.
+func (k MasterKey) Format(f fmt.State, _ rune) { hide(f) }

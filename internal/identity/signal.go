@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"hash"
 	"time"
 )
@@ -15,7 +16,7 @@ type Command struct {
 	Principal  string
 	Request    string
 	Reason     string
-	At         time.Time
+	At         time.Time // to the microsecond
 }
 
 // SignalSigner signs signals, so that a workflow's worker can tell those of the
@@ -43,6 +44,9 @@ func (s *SignalSigner) Sign(c Command) []byte {
 func (s *SignalSigner) Verify(c Command, signature []byte) bool {
 	return hmac.Equal(s.Sign(c), signature)
 }
+
+// Format keeps the key out of whatever prints it.
+func (s *SignalSigner) Format(f fmt.State, _ rune) { hide(f) }
 
 // writeField writes a field so that no two lists of fields look alike.
 func writeField(m hash.Hash, field string) {
