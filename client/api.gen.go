@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"encoding/json"
-
 	"github.com/oapi-codegen/runtime"
 	"symbi.dev/symbi/agent"
 )
@@ -169,8 +167,8 @@ type Name = string
 type Node struct {
 	Alive        bool    `json:"alive"`
 	Cordoned     bool    `json:"cordoned"`
-	CpuCores     float32 `json:"cpu_cores"`
-	CpuUsedCores float32 `json:"cpu_used_cores"`
+	CpuCores     float64 `json:"cpu_cores"`
+	CpuUsedCores float64 `json:"cpu_used_cores"`
 	DiskMb       int64   `json:"disk_mb"`
 	Id           string  `json:"id"`
 	MemoryMb     int64   `json:"memory_mb"`
@@ -204,7 +202,7 @@ type Problem struct {
 type Progress struct {
 	At      time.Time `json:"at"`
 	Message string    `json:"message,omitempty,omitzero"`
-	Percent float32   `json:"percent"`
+	Percent float64   `json:"percent"`
 }
 
 // QueuedTask defines model for QueuedTask.

@@ -13,13 +13,47 @@ import (
 	"net/http"
 	"time"
 
-	"encoding/json"
-
 	"github.com/gin-gonic/gin"
 	"github.com/gin-gonic/gin/binding"
 	"github.com/oapi-codegen/runtime"
 	"symbi.dev/symbi/agent"
 )
+
+// Defines values for HealthStatus.
+const (
+	Ok          HealthStatus = "ok"
+	Unavailable HealthStatus = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the HealthStatus enum.
+func (e HealthStatus) Valid() bool {
+	switch e {
+	case Ok:
+		return true
+	case Unavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LogLineStream.
+const (
+	Stderr LogLineStream = "stderr"
+	Stdout LogLineStream = "stdout"
+)
+
+// Valid indicates whether the value is a known member of the LogLineStream enum.
+func (e LogLineStream) Valid() bool {
+	switch e {
+	case Stderr:
+		return true
+	case Stdout:
+		return true
+	default:
+		return false
+	}
+}
 
 // Defines values for TaskInputSensitivity.
 const (
@@ -75,6 +109,12 @@ type AgentState = agent.State
 // Artifact defines model for Artifact.
 type Artifact = agent.Artifact
 
+// Blob defines model for Blob.
+type Blob struct {
+	Bytes  int64  `json:"bytes"`
+	Digest string `json:"digest"`
+}
+
 // Decision defines model for Decision.
 type Decision = agent.Decision
 
@@ -83,6 +123,16 @@ type Failure = agent.Failure
 
 // FieldError defines model for FieldError.
 type FieldError = agent.FieldError
+
+// Health defines model for Health.
+type Health struct {
+	// Components "ok", or what is wrong.
+	Components map[string]string `json:"components,omitempty,omitzero"`
+	Status     HealthStatus      `json:"status"`
+}
+
+// HealthStatus defines model for Health.Status.
+type HealthStatus string
 
 // Hold defines model for Hold.
 type Hold = agent.Hold
@@ -93,6 +143,24 @@ type InputRef = agent.InputRef
 // LimitReport defines model for LimitReport.
 type LimitReport = agent.LimitReport
 
+// LogLine defines model for LogLine.
+type LogLine struct {
+	At time.Time `json:"at"`
+
+	// Offset Where the next line begins.
+	Offset int64 `json:"offset"`
+
+	// Partial The line goes on in the next of its stream.
+	Partial bool          `json:"partial,omitempty,omitzero"`
+	Stream  LogLineStream `json:"stream"`
+
+	// Text Bytes that are not UTF-8 are shown as U+FFFD; text/plain has them as they were.
+	Text string `json:"text"`
+}
+
+// LogLineStream defines model for LogLine.Stream.
+type LogLineStream string
+
 // Name defines model for Name.
 type Name = string
 
@@ -100,8 +168,8 @@ type Name = string
 type Node struct {
 	Alive        bool    `json:"alive"`
 	Cordoned     bool    `json:"cordoned"`
-	CpuCores     float32 `json:"cpu_cores"`
-	CpuUsedCores float32 `json:"cpu_used_cores"`
+	CpuCores     float64 `json:"cpu_cores"`
+	CpuUsedCores float64 `json:"cpu_used_cores"`
 	DiskMb       int64   `json:"disk_mb"`
 	Id           string  `json:"id"`
 	MemoryMb     int64   `json:"memory_mb"`
@@ -135,7 +203,7 @@ type Problem struct {
 type Progress struct {
 	At      time.Time `json:"at"`
 	Message string    `json:"message,omitempty,omitzero"`
-	Percent float32   `json:"percent"`
+	Percent float64   `json:"percent"`
 }
 
 // QueuedTask defines model for QueuedTask.
@@ -327,6 +395,9 @@ type TaskList struct {
 	Items      []Task `json:"items"`
 	NextCursor string `json:"next_cursor,omitempty,omitzero"`
 }
+
+// Manifest defines model for Manifest.
+type Manifest = map[string]interface{}
 
 // Reason defines model for Reason.
 type Reason struct {

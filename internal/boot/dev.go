@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"time"
 
+	enums "go.temporal.io/api/enums/v1"
+	sdkworker "go.temporal.io/sdk/worker"
+
 	"symbi.dev/symbi/agent"
 	"symbi.dev/symbi/internal/blob"
 	"symbi.dev/symbi/internal/cluster"
@@ -79,8 +82,7 @@ func Dev(ctx context.Context, cfg DevConfig) (_ *DevProcess, err error) {
 	if err = errors.Join(partsErr, temporal.err); err != nil {
 		return nil, err
 	}
-	target := temporalTarget{address: temporal.server.FrontendAddress(), namespace: temporalNamespace, token: temporal.token}
-	if err = e.dialTemporal(ctx, target, &p.undo); err != nil {
+	if err = e.dialTemporal(ctx, temporal.server.ClientOptions(), &p.undo); err != nil {
 		return nil, err
 	}
 	srv, err := e.startServer(ctx, frontend{
@@ -169,14 +171,13 @@ const temporalRetention = 7 * 24 * time.Hour
 // started is an embedded Temporal, or why there is none.
 type started struct {
 	server *temporaldev.Server
-	token  string
 	err    error
 }
 
 // startTemporal starts the embedded Temporal in the background.
 func startTemporal(ctx context.Context, cfg DevConfig, dir *folder, master identity.MasterKey) <-chan started {
 	up := make(chan started, 1)
-	token := temporalToken(master)
+	sdkworker.SetStickyWorkflowCacheSize(stickyWorkflows)
 	go func() {
 		folder := dir.path("temporal")
 		if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -184,23 +185,22 @@ func startTemporal(ctx context.Context, cfg DevConfig, dir *folder, master ident
 			return
 		}
 		srv, err := temporaldev.Start(ctx, temporaldev.Config{
-			Dir: folder, Namespace: temporalNamespace, FrontendAddress: "127.0.0.1:0", UIAddress: "127.0.0.1:0",
-			Token: token, SearchAttributes: searchAttributes(), Retention: temporalRetention,
-			Logger: cfg.Logger, PublicPath: "/temporal", CodecEndpoint: "http://" + cfg.Listen + "/temporal-codec",
+			Dir: folder, Namespace: temporalNamespace, Token: temporalToken(master), SearchAttributes: searchAttributes(),
+			Retention: temporalRetention, Logger: cfg.Logger, CodecEndpoint: "/temporal-codec",
 		})
-		up <- started{server: srv, token: token, err: err}
+		up <- started{server: srv, err: err}
 	}()
 	return up
 }
 
 // searchAttributes are those that our workflows carry.
-func searchAttributes() map[string]temporaldev.AttributeType {
-	all := map[string]temporaldev.AttributeType{}
+func searchAttributes() map[string]enums.IndexedValueType {
+	all := map[string]enums.IndexedValueType{}
 	for _, name := range api.KeywordAttrs {
-		all[name] = temporaldev.Keyword
+		all[name] = enums.INDEXED_VALUE_TYPE_KEYWORD
 	}
 	for _, name := range api.KeywordListAttrs {
-		all[name] = temporaldev.KeywordList
+		all[name] = enums.INDEXED_VALUE_TYPE_KEYWORD_LIST
 	}
 	return all
 }

@@ -2,7 +2,6 @@ package boot
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"go.temporal.io/sdk/client"
 	sdklog "go.temporal.io/sdk/log"
 
+	"symbi.dev/symbi/agent"
 	"symbi.dev/symbi/internal/audit"
 	"symbi.dev/symbi/internal/blob"
 	"symbi.dev/symbi/internal/cluster"
@@ -57,41 +57,22 @@ func (e *engines) assemble(ctx context.Context, s *stack) error {
 	return nil
 }
 
-// temporalTarget is where a Temporal cluster is and how to be let in.
-type temporalTarget struct {
-	address   string
-	namespace string
-	token     string // empty for none
-	tls       *tls.Config
-}
+// stickyWorkflows is how many idle workflows a worker keeps in memory instead
+// of replaying their history when something happens to them.
+const stickyWorkflows = 2_000
 
 // dialTemporal connects to the cluster. All that goes into histories is sealed.
-func (e *engines) dialTemporal(ctx context.Context, to temporalTarget, s *stack) error {
-	opts := client.Options{
-		HostPort: to.address, Namespace: to.namespace,
-		DataConverter:     e.codec.DataConverter(),
-		FailureConverter:  e.codec.FailureConverter(),
-		Logger:            sdklog.NewStructuredLogger(slog.New(quieter{e.logger.Handler(), slog.LevelWarn})),
-		ConnectionOptions: client.ConnectionOptions{TLS: to.tls},
-	}
-	if to.token != "" {
-		opts.HeadersProvider = bearer(to.token)
-	}
+func (e *engines) dialTemporal(ctx context.Context, opts client.Options, s *stack) error {
+	opts.DataConverter = e.codec.DataConverter()
+	opts.FailureConverter = e.codec.FailureConverter()
+	opts.Logger = sdklog.NewStructuredLogger(slog.New(quieter{e.logger.Handler(), slog.LevelWarn}))
 	c, err := client.DialContext(ctx, opts)
 	if err != nil {
-		return fmt.Errorf("connect to Temporal at %s: %w", to.address, err)
+		return agent.Errorf(agent.ErrUnavailable, "connect to Temporal: %w", err)
 	}
 	e.temporal = c
 	s.pushFunc(c.Close)
 	return nil
-}
-
-// bearer presents a token to Temporal's front end.
-type bearer string
-
-// GetHeaders gives the header that carries the token.
-func (b bearer) GetHeaders(context.Context) (map[string]string, error) {
-	return map[string]string{"authorization": "Bearer " + string(b)}, nil
 }
 
 // quieter passes on only what is at least as grave as its level: Temporal's

@@ -6,6 +6,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -450,15 +451,23 @@ func shell(name, tier, code string) string {
 // python is the manifest of an agent that runs a Python script in gVisor.
 func python(name, code string) string { return manifest(name, "gvisor", "python", code, "") }
 
-// manifest is a manifest with an inline script. more is added at the end.
+// manifest is a manifest with an inline script. more is added at the end. For
+// the Docker tier it claims what the script's digest bears out: untrusted code
+// never runs there.
 func manifest(name, tier, language, code, more string) string {
 	var b strings.Builder
+	code = strings.TrimRight(code, "\n") + "\n"
 	fmt.Fprintf(&b, "apiVersion: symbi/v1\nkind: Agent\nname: %s\nprogram:\n  script:\n    language: %s\n    code: |\n", name, language)
 	for line := range strings.Lines(code) {
 		b.WriteString("      " + line)
 	}
-	b.WriteString("\n  stop_grace: 500ms\n")
+	b.WriteString("  stop_grace: 500ms\n")
 	fmt.Fprintf(&b, "sandbox: {min_tier: %s}\n", tier)
+	if tier == "docker" {
+		sum := sha256.Sum256([]byte(code))
+		fmt.Fprintf(&b, "source: {trust: verified, digest: \"sha256:%x\"}\n", sum)
+		b.WriteString("network: {connections: 0}\nexternal_apis: []\nfilesystem: {scratch_mb: 32}\n")
+	}
 	if !strings.Contains(more, "resources:") {
 		b.WriteString("resources: {memory_mb: 128, cpu_cores: 0.5, execution_timeout: 2m}\n")
 	}
