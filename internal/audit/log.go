@@ -1,83 +1,33 @@
-// Package audit records what is attempted and what came of it, durably and in
-// order. An attempt is on record before the action is done; its outcome
-// follows. Reads and failed logins are gathered per source and minute in a
-// lane of their own, so that no flood of them can stop anything.
-//
-// Events are appended in groups: one write carries all that waited. When the
-// log cannot keep up or does not answer, Attempt fails, and what it was for
-// must not be done.
 package audit
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 
 	"symbi.dev/symbi/agent"
 	"symbi.dev/symbi/internal/store"
 )
 
-// Event is what happened, as the one who reports it knows it.
-type Event struct {
-	Action    agent.Action
-	Principal agent.Principal
-	Namespace agent.Namespace
-	Agent     agent.Name
-	Resource  string // what it was done to
-	Request   string // the request's ID
-	Source    string // the address of whoever asked; only for gathered events
-	Decision  *agent.Decision
-	Details   Details
-}
-
-// Details are facts of an event. Values must hold no secret: they are written
-// as they are.
-type Details map[string]any
-
-// AttemptID names an attempt, for its outcome.
-type AttemptID string
-
-// Outcome is what came of an attempt.
-type Outcome struct {
-	Word   string // ok, denied or failed
-	Reason string
-}
-
-// Denied is the outcome of what policy forbade.
-func Denied(reason string) Outcome { return Outcome{Word: "denied", Reason: reason} }
-
-// OutcomeOf is the outcome of what was done, or failed with err. The error's
-// kind is recorded, not its cause.
-func OutcomeOf(err error) Outcome {
-	if err == nil {
-		return Outcome{Word: "ok"}
-	}
-	if kind := agent.KindOf(err); kind != nil {
-		return Outcome{Word: "failed", Reason: kind.Error()}
-	}
-	return Outcome{Word: "failed", Reason: "internal"}
-}
-
-// Appender writes events durably, in order.
+// Appender writes events durably, in order, all or none.
 type Appender interface {
 	AppendEvents(ctx context.Context, events []store.Event) error
 }
 
 // Bounds of the log.
 const (
-	queueLength  = 4096             // events that may wait; more are refused
-	groupLength  = 512              // events in one write
-	appendLimit  = 5 * time.Second  // for one write
-	gatherEvery  = time.Minute      // of reads and failed logins
-	gatherSorts  = 10_000           // sources and actions counted apart in one gathering
-	finalTimeout = 10 * time.Second // to write what waits at the end
+	queueLength = 4096            // entries that may wait; more attempts are refused
+	groupLength = 512             // events in one write
+	appendLimit = 5 * time.Second // for one write
+	outcomeWait = 5 * time.Second // for room in the queue, when somebody reports an outcome
+	retryEvery  = time.Second     // of outcomes that could not be written
+	lateLength  = 4096            // outcomes that wait to be written again; more are given up
+	gatherEvery = time.Minute     // of reads and failed logins
+	gatherSorts = 2000            // sorts counted apart in one gathering
 )
 
-// Log is one process's end of the audit log.
+// Log is one process's end of the audit log. It works between Start and Stop.
 type Log struct {
 	to     Appender
 	now    func() time.Time
@@ -85,14 +35,20 @@ type Log struct {
 
 	queue chan entry
 	seen  gathering
-	stop  chan struct{}
-	done  chan struct{}
-	once  sync.Once
+	late  []store.Event // not written yet though tried; only run touches it
+
+	stop chan struct{} // closed by Stop
+	done chan struct{} // closed when nothing is written any more
+
+	mu      sync.Mutex
+	started bool
+	stopped bool
 }
 
-// entry is an event that waits, and where the answer goes; nil when nobody waits for one.
+// entry is events that wait, and where the answer goes; nil when nobody waits
+// for one.
 type entry struct {
-	event   store.Event
+	events  []store.Event
 	written chan<- error
 }
 
@@ -101,121 +57,152 @@ func New(to Appender, now func() time.Time, logger *slog.Logger) *Log {
 	return &Log{
 		to: to, now: now, logger: logger,
 		queue: make(chan entry, queueLength), stop: make(chan struct{}), done: make(chan struct{}),
-		seen: gathering{counts: map[seenKey]int{}},
 	}
 }
 
 // Start begins to write in the background.
 func (l *Log) Start() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.started || l.stopped {
+		return
+	}
+	l.started = true
 	go func() {
 		defer close(l.done)
 		l.run()
 	}()
 }
 
-// Stop writes what waits and ends. It may be called twice.
+// Stop writes what waits and what was gathered, and ends. It may be called
+// twice, or without Start.
 func (l *Log) Stop() {
-	l.once.Do(func() { close(l.stop) })
+	l.mu.Lock()
+	if !l.stopped {
+		l.stopped = true
+		close(l.stop)
+		if !l.started {
+			close(l.done)
+		}
+	}
+	l.mu.Unlock()
 	<-l.done
+	for len(l.queue) > 0 { // what came while it stopped
+		select {
+		case e := <-l.queue:
+			l.lost("the audit log has stopped", e.events...)
+		default:
+		}
+	}
 }
 
-// Attempt records that an action is about to be done, and returns once that
-// is durable. On an error the action must not be done.
+func (l *Log) running() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.started && !l.stopped
+}
+
+// Attempt records that an action is about to be done, and returns once that is
+// durable. On an error the action must not be done: ErrExhausted when too much
+// waits already, ErrUnavailable when the log does not answer.
 func (l *Log) Attempt(ctx context.Context, e Event) (AttemptID, error) {
-	event := l.event("attempt", e)
+	if !l.running() {
+		return "", stopped()
+	}
+	event := l.stored(KindAttempt, e)
 	written := make(chan error, 1)
 	select {
-	case l.queue <- entry{event, written}:
+	case l.queue <- entry{[]store.Event{event}, written}:
 	default:
-		return "", agent.Errorf(agent.ErrUnavailable, "the audit log cannot keep up; nothing was done, try again soon")
+		return "", agent.Errorf(agent.ErrExhausted, "the audit log cannot keep up, so nothing was done; try again soon")
 	}
-	select {
-	case err := <-written:
-		if err != nil {
-			return "", agent.Errorf(agent.ErrUnavailable, "the audit log does not answer; nothing was done: %w", err)
-		}
-		return AttemptID(event.ID), nil
-	case <-l.done:
-		return "", agent.Errorf(agent.ErrUnavailable, "the audit log has stopped; nothing was done")
-	case <-ctx.Done():
-		return "", ctx.Err()
+	if err := l.await(ctx, written); err != nil {
+		return "", err
 	}
+	return AttemptID(event.ID), nil
 }
 
-// Outcome records what came of an attempt. It waits for room, not for the
-// write: an attempt without an outcome is visible as such.
+// Outcome records what came of an attempt, which e is again. It waits for room,
+// not for the write, and outlives the context: whoever asked may have gone, but
+// what was done was done. What cannot be recorded is logged.
 func (l *Log) Outcome(ctx context.Context, id AttemptID, e Event, o Outcome) {
-	event := l.event("outcome", e)
-	event.Attempt, event.Outcome = string(id), o.Word
-	event.Decision = nil // the attempt has it
+	e.Decision = nil // the attempt has it
 	if o.Reason != "" {
-		event.Details = detailsWith(e.Details, "reason", o.Reason)
+		e.Details = e.Details.with("reason", o.Reason)
 	}
-	select {
-	case l.queue <- entry{event: event}:
-	case <-l.done:
-	case <-ctx.Done():
-		l.logger.Warn("an outcome was not recorded", "attempt", id, "outcome", o.Word)
+	event := l.stored(KindOutcome, e)
+	event.Attempt, event.Outcome = string(id), o.Word
+	enough := time.NewTimer(outcomeWait)
+	defer enough.Stop()
+	why := "the audit log is not running"
+	if l.running() {
+		select {
+		case l.queue <- entry{events: []store.Event{event}}:
+			return
+		case <-l.done:
+		case <-enough.C:
+			why = "the audit log cannot keep up"
+		}
 	}
+	l.lost(why, event)
 }
 
-// Record writes an event that is no attempt, such as a transition, and returns
-// once it is durable.
+// Record writes events that are no attempts, such as transitions, all or none,
+// and returns once they are durable. Whoever repeats it after an error may
+// record them twice.
 func (l *Log) Record(ctx context.Context, kind string, events ...Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	written := make(chan error, len(events))
-	for _, e := range events {
+	if !l.running() {
+		return stopped()
+	}
+	waiting, written := entry{events: make([]store.Event, len(events))}, make(chan error, 1)
+	for i, e := range events {
+		waiting.events[i] = l.stored(kind, e)
+	}
+	waiting.written = written
+	select {
+	case l.queue <- waiting:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.done:
+		return stopped()
+	}
+	return l.await(ctx, written)
+}
+
+// Seen counts a read or a failed login. It never waits and never fails.
+func (l *Log) Seen(e Event) { l.seen.count(e, l.now()) }
+
+// await waits for the answer to an entry.
+func (l *Log) await(ctx context.Context, written <-chan error) error {
+	var err error
+	select {
+	case err = <-written:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.done:
 		select {
-		case l.queue <- entry{l.event(kind, e), written}:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-l.done:
-			return agent.Errorf(agent.ErrUnavailable, "the audit log has stopped")
+		case err = <-written: // it was among the last
+		default:
+			return stopped()
 		}
 	}
-	for range events {
-		select {
-		case err := <-written:
-			if err != nil {
-				return agent.Errorf(agent.ErrUnavailable, "the audit log does not answer: %w", err)
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-l.done:
-			return agent.Errorf(agent.ErrUnavailable, "the audit log has stopped")
-		}
+	if err != nil {
+		return &agent.Error{Kind: agent.ErrUnavailable, Err: err, Message: "the audit log does not answer, so nothing was done; try again soon"}
 	}
 	return nil
 }
 
-// Seen counts a read or a failed login. It never blocks and never fails.
-func (l *Log) Seen(e Event) { l.seen.count(e) }
-
-func (l *Log) event(kind string, e Event) store.Event {
-	return store.Event{
-		ID: uuid.Must(uuid.NewV7()).String(), At: l.now().UTC(), Kind: kind,
-		Action: e.Action, Principal: e.Principal, Namespace: e.Namespace, Agent: e.Agent,
-		Resource: e.Resource, Request: e.Request, Decision: e.Decision, Details: detailsWith(e.Details, "", nil),
-	}
+func stopped() error {
+	return agent.Errorf(agent.ErrUnavailable, "the audit log is not running, so nothing was done")
 }
 
-// detailsWith writes details, with one more fact where name is not empty.
-func detailsWith(d Details, name string, value any) json.RawMessage {
-	if name != "" {
-		more := Details{name: value}
-		for k, v := range d {
-			more[k] = v
-		}
-		d = more
+// lost puts events in the process's own log, where they are better than nowhere.
+func (l *Log) lost(why string, events ...store.Event) {
+	for _, e := range events {
+		l.logger.Error("an audit event is lost: "+why, "id", e.ID, "kind", e.Kind, "action", e.Action, "principal", e.Principal,
+			"namespace", e.Namespace, "resource", e.Resource, "outcome", e.Outcome, "attempt", e.Attempt, "request", e.Request)
 	}
-	if len(d) == 0 {
-		return nil
-	}
-	b, err := json.Marshal(d)
-	if err != nil {
-		return json.RawMessage(`{"details":"could not be written"}`)
-	}
-	return b
 }
