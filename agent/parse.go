@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -107,20 +108,75 @@ func (m *Manifest) Canonical() []byte {
 	return b
 }
 
-// YAML is the manifest as people write it. Parse reads it back as an equal one.
+// YAML is the manifest as people write it. Parse reads it back as an equal one:
+// what was stated is written out, also where it is nothing, and what was not
+// is left out.
 func (m *Manifest) YAML() []byte {
-	shown := *m
-	shown.Unstated = nil
-	var tree yaml.Node
-	if err := yaml.Unmarshal(shown.Canonical(), &tree); err != nil {
+	var tree map[string]any
+	if err := json.Unmarshal(m.Canonical(), &tree); err != nil {
 		panic(fmt.Sprintf("a manifest cannot be written: %v", err))
 	}
-	plain(&tree)
-	b, err := yaml.Marshal(&tree)
+	delete(tree, "unstated")
+	for _, f := range statedBy {
+		if slices.Contains(m.Unstated, f.factor) {
+			f.drop(tree)
+		} else if _, there := tree[f.key]; !there {
+			tree[f.key] = f.nothing
+		}
+	}
+	ordered, err := json.Marshal(tree)
+	if err != nil {
+		panic(fmt.Sprintf("a manifest cannot be written: %v", err))
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(ordered, &doc); err != nil {
+		panic(fmt.Sprintf("a manifest cannot be written: %v", err))
+	}
+	plain(&doc)
+	inOrder(doc.Content[0])
+	b, err := yaml.Marshal(&doc)
 	if err != nil {
 		panic(fmt.Sprintf("a manifest cannot be written: %v", err))
 	}
 	return b
+}
+
+// statedBy says where a manifest states each risk factor.
+var statedBy = []struct {
+	factor  RiskFactor
+	path    string // in sources
+	key     string // at the top
+	nothing any    // stated, and nothing
+	drop    func(tree map[string]any)
+}{
+	{FactorTrust, "source.trust", "source", map[string]any{}, func(t map[string]any) {
+		if source, ok := t["source"].(map[string]any); ok {
+			delete(source, "trust")
+			if len(source) == 0 {
+				delete(t, "source")
+			}
+		}
+	}},
+	{FactorNetwork, "network", "network", map[string]any{}, dropKey("network")},
+	{FactorFilesystem, "filesystem", "filesystem", map[string]any{}, dropKey("filesystem")},
+	{FactorIntegrations, "external_apis", "external_apis", []any{}, dropKey("external_apis")},
+}
+
+func dropKey(key string) func(map[string]any) { return func(t map[string]any) { delete(t, key) } }
+
+// inOrder puts the top of a manifest into the order of the Go type, which is
+// the order in which people read it.
+func inOrder(top *yaml.Node) {
+	order := fieldsOf(reflect.TypeFor[Manifest]())
+	pairs := make([][2]*yaml.Node, 0, len(top.Content)/2)
+	for i := 0; i+1 < len(top.Content); i += 2 {
+		pairs = append(pairs, [2]*yaml.Node{top.Content[i], top.Content[i+1]})
+	}
+	slices.SortStableFunc(pairs, func(a, b [2]*yaml.Node) int { return order[a[0].Value] - order[b[0].Value] })
+	top.Content = top.Content[:0]
+	for _, p := range pairs {
+		top.Content = append(top.Content, p[0], p[1])
+	}
 }
 
 // plain takes JSON's quotes and braces away where YAML needs none.
@@ -137,13 +193,7 @@ func plain(n *yaml.Node) {
 // unstated lists the risk factors of which the manifest says nothing.
 func unstated(d *decoder) []RiskFactor {
 	var all []RiskFactor
-	for _, f := range []struct {
-		factor RiskFactor
-		path   string
-	}{
-		{FactorTrust, "source.trust"}, {FactorNetwork, "network"},
-		{FactorFilesystem, "filesystem"}, {FactorIntegrations, "external_apis"},
-	} {
+	for _, f := range statedBy {
 		if !d.given(f.path) {
 			all = append(all, f.factor)
 		}
