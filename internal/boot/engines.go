@@ -65,6 +65,7 @@ const stickyWorkflows = 2_000
 func (e *engines) dialTemporal(ctx context.Context, opts client.Options, s *stack) error {
 	opts.DataConverter = e.codec.DataConverter()
 	opts.FailureConverter = e.codec.FailureConverter()
+	opts.ExternalStorage = e.codec.Storage()
 	opts.Logger = sdklog.NewStructuredLogger(slog.New(quieter{e.logger.Handler(), slog.LevelWarn}))
 	c, err := client.DialContext(ctx, opts)
 	if err != nil {
