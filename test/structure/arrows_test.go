@@ -23,7 +23,7 @@ var arrows = []rule{
 	{"workflows/api", []string{"agent"}},
 	{"workflows", []string{"agent", "workflows/api"}},
 	{"client", []string{"agent", "workflows/api"}},
-	{"policies", nil},
+	{"policies", []string{"agent"}},
 	{"cmd/symbi-init", []string{"internal/sandbox/initproto"}},
 	{"cmd", []string{"agent", "client", "internal/boot", "internal/config"}},
 	{"internal/boot", []string{""}},
