@@ -39,7 +39,9 @@ func (s *Steps) PrepareImage(ctx context.Context, in workflows.InitialiseInput) 
 	stop := beat(ctx)
 	defer stop()
 	if err := s.Images.Fetch(ctx, *m.Program.Container); err != nil {
-		result.Failure = imageFailure(*m.Program.Container, err)
+		if !errors.As(err, &result.Failure) {
+			return result, err
+		}
 	}
 	return result, nil
 }
@@ -90,7 +92,10 @@ func (s *Steps) checkImage(ctx context.Context, c agent.Container) (*agent.Failu
 		return nil, true, nil
 	}
 	present, err := s.Images.Present(ctx, c)
+	var missing *agent.Failure
 	switch {
+	case errors.As(err, &missing) && missing.Code == agent.CodeImageMissing:
+		return missing, false, nil
 	case err != nil:
 		// Without an engine nothing can be said of the image; a task that needs
 		// it fails with the engine's own fix.
@@ -98,19 +103,8 @@ func (s *Steps) checkImage(ctx context.Context, c agent.Container) (*agent.Failu
 		return nil, false, nil
 	case present:
 		return nil, false, nil
-	case c.Pull == agent.PullMissing:
-		return nil, true, nil
 	}
-	return imageFailure(c, errors.New("it is not on this node")), false, nil
-}
-
-func imageFailure(c agent.Container, err error) *agent.Failure {
-	f := &agent.Failure{
-		Class: agent.FailDependency, Code: agent.CodeImageMissing,
-		Cause:    fmt.Sprintf("image %s cannot be had: %v", c.Image, err),
-		NextStep: "build or load it on every node (`docker load`, `docker build`), or set program.container.pull to missing and name a registry that can be reached; then create the agent again",
-	}
-	return f
+	return nil, true, nil
 }
 
 // Publish writes what an agent's workflow says of itself, puts its transitions

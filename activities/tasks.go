@@ -27,7 +27,7 @@ func (s *Steps) Assess(ctx context.Context, in workflows.AssessInput) (workflows
 		Risk: risk, Tier: risk.Tier, Resources: m.Resources, ScratchMB: m.Filesystem.ScratchMB,
 		Class: m.Scheduling.Class, Retry: m.Tasks.Retry, StopGrace: m.Program.StopGrace,
 	}
-	if a.Decision, err = s.askToRun(ctx, in, a); err != nil {
+	if a.Decision, err = s.askToRun(ctx, in, a, m.Sandbox.MinTier); err != nil {
 		return a, err
 	}
 	if !a.Decision.Allowed() {
@@ -40,13 +40,13 @@ func (s *Steps) Assess(ctx context.Context, in workflows.AssessInput) (workflows
 }
 
 // askToRun asks policy for task.run, on record.
-func (s *Steps) askToRun(ctx context.Context, in workflows.AssessInput, a workflows.Assessment) (agent.Decision, error) {
+func (s *Steps) askToRun(ctx context.Context, in workflows.AssessInput, a workflows.Assessment, floor agent.Tier) (agent.Decision, error) {
 	d := s.Policy.Decide(ctx, policy.Input{
 		Principal: agent.PrincipalRuntime, Action: agent.ActTaskRun,
 		Resource: map[string]any{
 			"namespace": string(in.Spec.Namespace), "agent": string(in.Spec.Agent), "name": string(in.Spec.Task),
-			"owner": string(in.Owner), "tier": string(a.Tier), "risk": a.Risk.Score,
-			"memory_mb": a.Resources.MemoryMB, "cpu_cores": a.Resources.CPUCores,
+			"owner": string(in.Owner), "tier": string(a.Tier), "min_tier": string(floor), "risk": a.Risk.Score,
+			"attempt": in.Attempt, "memory_mb": a.Resources.MemoryMB, "cpu_cores": a.Resources.CPUCores,
 		},
 	})
 	e := audit.Event{

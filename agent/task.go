@@ -103,6 +103,7 @@ type Outcome struct {
 	Cancelled   bool            `json:"cancelled,omitempty"`
 	Result      json.RawMessage `json:"result,omitempty"` // what $SYMBI_RESULT held
 	Artifacts   []Artifact      `json:"artifacts,omitempty"`
+	Warnings    []string        `json:"warnings,omitempty"`   // what was left out of the artifacts, and why
 	LogDigest   Digest          `json:"log_digest,omitempty"` // the whole kept log, as a blob
 	LogBytes    int64           `json:"log_bytes,omitempty"`
 	LogDropped  int64           `json:"log_dropped,omitempty"` // bytes beyond the log's bound

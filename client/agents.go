@@ -84,6 +84,13 @@ func (c *Conn) Status(ctx context.Context) (Status, error) {
 	return answer[Status](c, resp, err)
 }
 
+// LoginLink makes a one-time link that logs a browser in.
+func (c *Conn) LoginLink(ctx context.Context) (string, error) {
+	resp, err := c.api.CreateLoginLink(ctx)
+	link, err := answer[LoginLink](c, resp, err)
+	return link.Url, err
+}
+
 // NodeList is all nodes.
 type NodeList struct {
 	Items []Node `json:"items"`

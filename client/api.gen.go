@@ -160,6 +160,11 @@ type LogLine struct {
 // LogLineStream defines model for LogLine.Stream.
 type LogLineStream string
 
+// LoginLink defines model for LoginLink.
+type LoginLink struct {
+	Url string `json:"url"`
+}
+
 // Name defines model for Name.
 type Name = string
 
@@ -283,6 +288,9 @@ type Task struct {
 	Tier        Tier      `json:"tier,omitempty,omitzero"`
 	UpdatedAt   time.Time `json:"updated_at"`
 	Usage       Usage     `json:"usage,omitempty,omitzero"`
+
+	// Warnings What was left out of the artifacts.
+	Warnings []string `json:"warnings,omitempty,omitzero"`
 
 	// Why Why it stands where it stands; what it waits for.
 	Why string `json:"why,omitempty,omitzero"`
@@ -684,6 +692,11 @@ type ClientInterface interface {
 	// Corresponds with PUT /v1/blobs/{digest} (the `PutBlob` operationId).
 	PutBlobWithBody(ctx context.Context, digest string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CreateLoginLink Make a one-time link that logs a browser in as the caller
+	//
+	// Corresponds with POST /v1/login-links (the `CreateLoginLink` operationId).
+	CreateLoginLink(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListAgents List a namespace's agents
 	//
 	// Corresponds with GET /v1/namespaces/{namespace}/agents (the `ListAgents` operationId).
@@ -970,6 +983,21 @@ func (c *Client) HeadBlob(ctx context.Context, digest string, reqEditors ...Requ
 // Corresponds with PUT /v1/blobs/{digest} (the `PutBlob` operationId).
 func (c *Client) PutBlobWithBody(ctx context.Context, digest string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPutBlobRequestWithBody(c.Server, digest, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateLoginLink Make a one-time link that logs a browser in as the caller
+//
+// Corresponds with POST /v1/login-links (the `CreateLoginLink` operationId).
+func (c *Client) CreateLoginLink(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateLoginLinkRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -1716,6 +1744,33 @@ func NewPutBlobRequestWithBody(server string, digest string, contentType string,
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewCreateLoginLinkRequest constructs an http.Request for the CreateLoginLink method
+func NewCreateLoginLinkRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/login-links")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -3166,6 +3221,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/blobs/{digest} (the `PutBlob` operationId).
 	PutBlobWithBodyWithResponse(ctx context.Context, digest string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutBlobResponse, error)
 
+	// CreateLoginLinkWithResponse Make a one-time link that logs a browser in as the caller
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/login-links (the `CreateLoginLink` operationId).
+	CreateLoginLinkWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CreateLoginLinkResponse, error)
+
 	// ListAgentsWithResponse List a namespace's agents
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -3629,6 +3691,54 @@ func (r PutBlobResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PutBlobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CreateLoginLinkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *LoginLink
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *ProblemAnswer
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateLoginLinkResponse) GetJSON201() *LoginLink {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateLoginLinkResponse) GetApplicationproblemJSONDefault() *ProblemAnswer {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateLoginLinkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateLoginLinkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateLoginLinkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateLoginLinkResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4767,6 +4877,19 @@ func (c *ClientWithResponses) PutBlobWithBodyWithResponse(ctx context.Context, d
 	return ParsePutBlobResponse(rsp)
 }
 
+// CreateLoginLinkWithResponse Make a one-time link that logs a browser in as the caller
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/login-links (the `CreateLoginLink` operationId).
+func (c *ClientWithResponses) CreateLoginLinkWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CreateLoginLinkResponse, error) {
+	rsp, err := c.CreateLoginLink(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateLoginLinkResponse(rsp)
+}
+
 // ListAgentsWithResponse List a namespace's agents
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5320,6 +5443,39 @@ func ParsePutBlobResponse(rsp *http.Response) (*PutBlobResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
 		var dest Blob
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ProblemAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateLoginLinkResponse parses an HTTP response from a CreateLoginLinkWithResponse call
+func ParseCreateLoginLinkResponse(rsp *http.Response) (*CreateLoginLinkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateLoginLinkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest LoginLink
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -161,6 +161,11 @@ type LogLine struct {
 // LogLineStream defines model for LogLine.Stream.
 type LogLineStream string
 
+// LoginLink defines model for LoginLink.
+type LoginLink struct {
+	Url string `json:"url"`
+}
+
 // Name defines model for Name.
 type Name = string
 
@@ -284,6 +289,9 @@ type Task struct {
 	Tier        Tier      `json:"tier,omitempty,omitzero"`
 	UpdatedAt   time.Time `json:"updated_at"`
 	Usage       Usage     `json:"usage,omitempty,omitzero"`
+
+	// Warnings What was left out of the artifacts.
+	Warnings []string `json:"warnings,omitempty,omitzero"`
 
 	// Why Why it stands where it stands; what it waits for.
 	Why string `json:"why,omitempty,omitzero"`
@@ -548,6 +556,9 @@ type ServerInterface interface {
 	// ListAllAgents List agents across namespaces
 	// (GET /v1/agents)
 	ListAllAgents(c *gin.Context, params ListAllAgentsParams)
+	// CreateLoginLink Make a one-time link that logs a browser in as the caller
+	// (POST /v1/login-links)
+	CreateLoginLink(c *gin.Context)
 	// ListAgents List a namespace's agents
 	// (GET /v1/namespaces/{namespace}/agents)
 	ListAgents(c *gin.Context, namespace NamespaceParam, params ListAgentsParams)
@@ -688,6 +699,19 @@ func (siw *ServerInterfaceWrapper) ListAllAgents(c *gin.Context) {
 	}
 
 	siw.Handler.ListAllAgents(c, params)
+}
+
+// CreateLoginLink operation middleware
+func (siw *ServerInterfaceWrapper) CreateLoginLink(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateLoginLink(c)
 }
 
 // ListAgents operation middleware
@@ -1461,6 +1485,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/namespaces/:namespace/tasks/:task/artifacts", wrapper.ListArtifacts)
 	router.GET(options.BaseURL+"/v1/nodes", wrapper.ListNodes)
 	router.GET(options.BaseURL+"/v1/status", wrapper.SystemStatus)
+	router.POST(options.BaseURL+"/v1/login-links", wrapper.CreateLoginLink)
 }
 
 type AgentAnswerJSONResponse Agent
@@ -1505,6 +1530,44 @@ type ListAllAgentsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListAllAgentsdefaultApplicationProblemPlusJSONResponse) VisitListAllAgentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateLoginLinkRequestObject struct {
+}
+
+type CreateLoginLinkResponseObject interface {
+	VisitCreateLoginLinkResponse(w http.ResponseWriter) error
+}
+
+type CreateLoginLink201JSONResponse LoginLink
+
+func (response CreateLoginLink201JSONResponse) VisitCreateLoginLinkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateLoginLinkdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateLoginLinkdefaultApplicationProblemPlusJSONResponse) VisitCreateLoginLinkResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2227,6 +2290,9 @@ type StrictServerInterface interface {
 	// ListAllAgents List agents across namespaces
 	// (GET /v1/agents)
 	ListAllAgents(ctx context.Context, request ListAllAgentsRequestObject) (ListAllAgentsResponseObject, error)
+	// CreateLoginLink Make a one-time link that logs a browser in as the caller
+	// (POST /v1/login-links)
+	CreateLoginLink(ctx context.Context, request CreateLoginLinkRequestObject) (CreateLoginLinkResponseObject, error)
 	// ListAgents List a namespace's agents
 	// (GET /v1/namespaces/{namespace}/agents)
 	ListAgents(ctx context.Context, request ListAgentsRequestObject) (ListAgentsResponseObject, error)
@@ -2353,6 +2419,30 @@ func (sh *strictHandler) ListAllAgents(ctx *gin.Context, params ListAllAgentsPar
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ListAllAgentsResponseObject); ok {
 		if err := validResponse.VisitListAllAgentsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateLoginLink operation middleware
+func (sh *strictHandler) CreateLoginLink(ctx *gin.Context) {
+	var request CreateLoginLinkRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateLoginLink(ctx, request.(CreateLoginLinkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateLoginLink")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CreateLoginLinkResponseObject); ok {
+		if err := validResponse.VisitCreateLoginLinkResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 
@@ -28,6 +29,15 @@ func (s *Server) login(c *gin.Context) {
 	c.Header("Content-Type", "text/html; charset=utf-8")
 	c.Header("Content-Security-Policy", "default-src 'none'")
 	c.String(http.StatusOK, `<!doctype html><meta http-equiv="refresh" content="0;url=`+afterLogin+`"><title>Symbi</title><a href="`+afterLogin+`">Go on</a>`)
+}
+
+// CreateLoginLink makes a one-time link for the caller's browser.
+func (s *Server) CreateLoginLink(ctx context.Context, _ CreateLoginLinkRequestObject) (CreateLoginLinkResponseObject, error) {
+	token, err := s.cfg.Sessions.NewLogin(callerFrom(ctx).principal, s.cfg.Now())
+	if err != nil {
+		return nil, err
+	}
+	return CreateLoginLink201JSONResponse{Url: s.cfg.PublicURL + "/login?token=" + url.QueryEscape(token)}, nil
 }
 
 // people lets a request to the web pages pass only with a session, and one

@@ -75,6 +75,7 @@ type Tokens interface {
 
 // Sessions makes and reads the cookies of people who logged in with a one-time token.
 type Sessions interface {
+	NewLogin(p agent.Principal, now time.Time) (oneTime string, err error)
 	Redeem(oneTime string, now time.Time) (agent.Principal, bool)
 	Issue(p agent.Principal, now time.Time) (cookie string, expires time.Time)
 	Verify(cookie string, now time.Time) (agent.Principal, bool)

@@ -168,7 +168,7 @@ func taskShown(rec store.Task) Task {
 	}
 	if o := rec.Outcome; o != nil {
 		t.Result, t.Artifacts, t.Usage, t.Limits = o.Result, o.Artifacts, o.Usage, o.Limits
-		t.LogBytes, t.LogDropped, t.StartedAt = o.LogBytes, o.LogDropped, o.StartedAt
+		t.LogBytes, t.LogDropped, t.StartedAt, t.Warnings = o.LogBytes, o.LogDropped, o.StartedAt, o.Warnings
 		if o.Failure != nil {
 			t.Failure = *o.Failure
 		}

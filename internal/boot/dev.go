@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	enums "go.temporal.io/api/enums/v1"
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"symbi.dev/symbi/agent"
@@ -19,7 +18,6 @@ import (
 	"symbi.dev/symbi/internal/store/sqlite"
 	"symbi.dev/symbi/internal/temporaldev"
 	"symbi.dev/symbi/worker"
-	"symbi.dev/symbi/workflows/api"
 )
 
 // DevConfig is what `symbi dev` is told.
@@ -44,7 +42,7 @@ type DevProcess struct {
 	TokenFile string
 	Problems  []string // what tasks would fail for, with the fix
 	undo      stack
-	done      <-chan struct{}
+	failed    <-chan error
 	sessions  *identity.Sessions
 }
 
@@ -92,7 +90,7 @@ func Dev(ctx context.Context, cfg DevConfig) (_ *DevProcess, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p.URL, p.done = "http://"+srv.Address(), srv.Done()
+	p.URL, p.failed = "http://"+srv.Address(), temporal.server.Failed()
 	if err = p.startDevNode(ctx, cfg, e, dir); err != nil {
 		return nil, err
 	}
@@ -113,9 +111,10 @@ func (p *DevProcess) startDevNode(ctx context.Context, cfg DevConfig, e *engines
 	if ttl == 0 {
 		ttl = devLeaseTTL
 	}
-	return e.startNode(ctx, nodeConfig{
+	p.Problems, err = e.startNode(ctx, nodeConfig{
 		id: "dev", dataDir: nodeDir, capacity: capacity, leaseTTL: ttl, initBinary: cfg.InitBinary, tier: agent.TierGVisor,
 	}, &p.undo)
+	return err
 }
 
 // openDevParts opens what needs no Temporal.
@@ -156,8 +155,8 @@ func (p *DevProcess) Login() (string, error) {
 	return p.URL + "/login?token=" + token, nil
 }
 
-// Done is closed when the API serves no longer.
-func (p *DevProcess) Done() <-chan struct{} { return p.done }
+// Failed delivers one error if the embedded Temporal can run no longer.
+func (p *DevProcess) Failed() <-chan error { return p.failed }
 
 // Stop ends everything, newest first. Sandboxes run on for the next start to adopt.
 func (p *DevProcess) Stop() error { return p.undo.unwind() }
@@ -191,18 +190,6 @@ func startTemporal(ctx context.Context, cfg DevConfig, dir *folder, master ident
 		up <- started{server: srv, err: err}
 	}()
 	return up
-}
-
-// searchAttributes are those that our workflows carry.
-func searchAttributes() map[string]enums.IndexedValueType {
-	all := map[string]enums.IndexedValueType{}
-	for _, name := range api.KeywordAttrs {
-		all[name] = enums.INDEXED_VALUE_TYPE_KEYWORD
-	}
-	for _, name := range api.KeywordListAttrs {
-		all[name] = enums.INDEXED_VALUE_TYPE_KEYWORD_LIST
-	}
-	return all
 }
 
 // clusterToken and temporalToken let this process into its own embedded engines.

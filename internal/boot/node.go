@@ -32,15 +32,16 @@ type nodeConfig struct {
 // cacheBytes bounds a node's copies of blobs.
 const cacheBytes = 10 << 30
 
-// startNode starts a node: its sandboxes, its share in the scheduler, its worker.
-func (e *engines) startNode(ctx context.Context, c nodeConfig, s *stack) error {
+// startNode starts a node: its sandboxes, its share in the scheduler, its
+// worker. It gives what tasks would fail for on it.
+func (e *engines) startNode(ctx context.Context, c nodeConfig, s *stack) (problems []string, err error) {
 	cache, err := blob.NewCache(e.blobs, c.dataDir+"/cache", cacheBytes)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	boxes, err := e.openSandboxes(ctx, c, s)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	steps := &activities.Steps{
 		Store: e.store, Policy: e.policy, Audit: e.audit, Signals: server.NewTemporal(e.temporal, ""),
@@ -55,25 +56,26 @@ func (e *engines) startNode(ctx context.Context, c nodeConfig, s *stack) error {
 	w := worker.New(worker.Config{
 		Node: c.id, Capacity: c.capacity, Version: e.version, Temporal: e.temporal, Steps: steps,
 		NodeWork: activities.NewNode(activities.NodeConfig{
-			Node: c.id, Store: e.store, Policy: e.policy, Audit: e.audit, Blobs: e.blobs, Cache: cache,
-			Sandboxes: boxes, News: e.bus, Logger: e.logger, Now: clock,
+			Node: c.id, Store: e.store, Policy: e.policy, Audit: e.audit, Sandboxes: boxes.driver, Inputs: cache,
+			Sink: e.blobs, News: e.bus, Logger: e.logger, Now: clock,
 		}),
 		Nodes: e.store, Logs: boxes, News: e.bus, Problems: boxes.Tiers, Logger: e.logger, Now: clock,
 	})
 	if err := w.Start(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	s.pushFunc(w.Stop)
 	if err := sched.Start(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	s.pushFunc(sched.Stop)
 	wake, err := e.bus.OnSchedulerWake(sched.Nudge)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.push(wake.Unsubscribe)
-	return nil
+	_, problems = boxes.Tiers(ctx)
+	return problems, nil
 }
 
 // What a node keeps back from tasks, for itself and the system beside it.

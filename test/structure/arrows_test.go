@@ -36,6 +36,7 @@ var arrows = []rule{
 	{"internal/payload", []string{"agent"}},
 	{"internal/tasklog", []string{"agent"}},
 	{"internal/sandbox/initproto", nil},
+	{"internal/sandbox", append(floor, "internal/tasklog")},
 	{"internal/gateway", append(floor, "internal/sandbox/initproto")},
 	{"internal/policy", append(floor, "policies")},
 	{"internal/temporaldev", floor},
