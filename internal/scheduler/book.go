@@ -106,6 +106,12 @@ func (b *Book) Take(l store.Lease) {
 	}
 }
 
+// Has reports whether a grant is entered.
+func (b *Book) Has(id agent.LeaseID) bool {
+	_, ok := b.grants[id]
+	return ok
+}
+
 // Free strikes a grant out; striking what is not there changes nothing.
 func (b *Book) Free(id agent.LeaseID) {
 	l, known := b.grants[id]

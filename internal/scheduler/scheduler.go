@@ -91,17 +91,19 @@ func (s *Scheduler) Request(ctx context.Context, l store.Lease) (got store.Lease
 		return l, "", failure, nil
 	}
 	l.State = store.LeaseRequested
-	if s.epoch > 0 {
+	took := false
+	if s.epoch > 0 && !s.book.Has(l.ID) {
 		if node, ok := s.book.Place(l, now); ok {
 			l.State, l.Node, l.Epoch, l.GrantedAt = store.LeaseGranted, node, s.epoch, now
 			s.book.Take(l)
+			took = true
 		}
 	}
 	why = s.book.Why(l, now)
 	s.mu.Unlock()
 
 	got, err = s.cfg.Store.RequestLease(ctx, l)
-	if err != nil || got.Node != l.Node {
+	if took && (err != nil || got.Node != l.Node) {
 		s.free(l.ID)
 	}
 	if err != nil {
