@@ -56,7 +56,7 @@ func (e *engines) startNode(ctx context.Context, c nodeConfig, s *stack) (proble
 	w := worker.New(worker.Config{
 		Node: c.id, Capacity: c.capacity, Version: e.version, Temporal: e.temporal, Steps: steps,
 		NodeWork: activities.NewNode(activities.NodeConfig{
-			Node: c.id, Store: e.store, Policy: e.policy, Audit: e.audit, Sandboxes: boxes.driver, Inputs: cache,
+			Node: c.id, Store: e.store, Policy: e.policy, Audit: e.audit, Sandboxes: boxes, Inputs: cache,
 			Sink: e.blobs, News: e.bus, Logger: e.logger, Now: clock,
 		}),
 		Nodes: e.store, Logs: boxes, News: e.bus, Problems: boxes.Tiers, Logger: e.logger, Now: clock,
