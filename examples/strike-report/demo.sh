@@ -24,11 +24,8 @@ mkdir -p "$output" "$(dirname "$data")"
 export SYMBI_SERVER=http://$listen SYMBI_TOKEN_FILE=$data/admin.token
 
 say() { printf '\n== %s\n' "$*"; }
-field() { python3 -c 'import json,sys
-v = json.load(sys.stdin)
-for k in sys.argv[1].split("."):
-    v = v.get(k) if isinstance(v, dict) else None
-print("" if v is None else v)' "$1"; }
+field() { sed -n "s/^$1: *\"\{0,1\}\([^\"]*\)\"\{0,1\}$/\1/p" | head -n 1; }
+task_field() { $symbi task get "$task" -o yaml | field "$1"; }
 
 say "symbi dev"
 $symbi dev --data "$data" --listen "$listen" > "$output/dev.log" 2>&1 &
@@ -50,7 +47,7 @@ grep -E '^(API|Token|Log in)' "$output/dev.log" || true
 
 say "the agent, and a task for it"
 task=$($symbi agent run -f examples/strike-report/agent.yaml \
-  --input reports=examples/strike-report/birdstrikes.csv --detach -o json | field id)
+  --input reports=examples/strike-report/birdstrikes.csv --detach -o yaml | field id)
 echo "task $task"
 
 say "its log, live"
@@ -58,15 +55,14 @@ $symbi task logs -f "$task" > "$output/log.txt" 2>/dev/null &
 follower=$!
 lines() { grep -c 'resamples done' "$output/log.txt" || true; }
 until [ "$(lines)" -ge 6 ]; do
-  state=$($symbi task get "$task" -o json | field state)
-  case $state in Failed|Cancelled|Succeeded) break ;; esac
+  case $(task_field state) in Failed|Cancelled|Succeeded) break ;; esac
   read -rt 0.2 <> <(:) || true
 done
 head -n 6 "$output/log.txt"
 
 say "suspended: it stands still"
 $symbi agent suspend strike-report --reason "to look at it" --wait
-container=$(docker ps -q --no-trunc --filter "label=dev.symbi.task=$task" | head -n 1)
+container=$(docker ps -q --no-trunc --filter "label=dev.symbi.task=default/$task" | head -n 1)
 cpu() {
   for f in "/sys/fs/cgroup/cpuacct/docker/$container/cpuacct.usage" \
            "/sys/fs/cgroup/system.slice/docker-$container.scope/cpu.stat" \
@@ -94,18 +90,11 @@ wait "$follower" 2>/dev/null || true
 tail -n 2 "$output/log.txt"
 
 say "what it found"
-$symbi task get "$task" -o json > "$output/task.json"
-python3 - "$output/task.json" <<'PY'
-import json, sys
-task = json.load(open(sys.argv[1]))
-for line in (task.get("result") or {}).get("findings", [])[:5]:
-    print("-", line)
-usage = task.get("usage", {})
-print(f"state {task['state']}, tier {task.get('tier')}, {usage.get('cpu_seconds', 0):.1f} s of CPU, "
-      f"{usage.get('frozen_seconds', 0):.1f} s frozen, peak memory {usage.get('peak_memory_bytes', 0) >> 20} MB")
-PY
+$symbi task get "$task" -o yaml > "$output/task.yaml"
+awk '/^  findings:/ {on = 1; next} on && /^ *- / {sub(/^ *- */, "- "); print; next} on {exit}' "$output/task.yaml"
+$symbi task get "$task" | grep -E '^(state|tier|used|node|limits) ' || true
 $symbi task artifacts "$task" --output "$output"
-[ "$($symbi task get "$task" -o json | field state)" = Succeeded ]
+[ "$(task_field state)" = Succeeded ]
 
 say "where to look"
 echo "the report:            $output/report.html"
