@@ -1,3 +1,9 @@
+// Neither directive costs a feature: init says itself how many processors it
+// uses, and the runtime would read the cgroup's files at start and ever after.
+
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command symbi-init is process 1 of every sandbox. It fetches its task over
 // the gateway's socket, makes sure of the kernel, starts the program with the
 // program's own limits, keeps its output in bounded log files, reaps and
@@ -13,11 +19,6 @@
 // record of it. A program in gVisor can kill process 1 all the same; then
 // there is no record, and the node knows the sandbox for dead.
 package main
-
-// Neither directive costs a feature: init needs two threads at most, and the
-// runtime would read the cgroup's files at start and every second after.
-//go:debug containermaxprocs=0
-//go:debug updatemaxprocs=0
 
 import (
 	"fmt"
