@@ -48,7 +48,8 @@ type Agents interface {
 	AgentGeneration(ctx context.Context, id agent.ID) (Agent, error)
 	// Manifest gives one version of a manifest, canonical JSON; version 0 is the current one.
 	Manifest(ctx context.Context, id agent.ID, version int64) ([]byte, error)
-	// ListAgents pages through agents, newest generation each unless the filter says otherwise.
+	// ListAgents pages through agents by namespace and name, newest generation
+	// each unless the filter says otherwise.
 	ListAgents(ctx context.Context, f AgentFilter, page Page) ([]Agent, Cursor, error)
 	// ProjectAgent records what an agent's workflow says of itself; older
 	// sequence numbers than the stored one change nothing (but their
@@ -77,6 +78,8 @@ type Tasks interface {
 	// ProjectTask records what a task's workflow or its node says of it,
 	// guarded by the sequence number. A final state writes its artifacts and,
 	// with a failure, its place among the recent errors, in the same transaction.
+	// Progress is guarded by its attempt and time instead, so that none is lost
+	// to what a workflow says at the same moment.
 	ProjectTask(ctx context.Context, p TaskProjection) error
 	// Artifacts lists what a task left, by path.
 	Artifacts(ctx context.Context, ns agent.Namespace, id agent.TaskID) ([]agent.Artifact, error)
@@ -86,14 +89,16 @@ type Tasks interface {
 	UnstartedTasks(ctx context.Context, before time.Time, limit int) ([]Task, error)
 	// CountTasks counts tasks by state.
 	CountTasks(ctx context.Context) (map[agent.TaskState]int64, error)
-	// RecentErrors lists the newest failures of agents and tasks.
+	// RecentErrors lists the newest failures of agents and tasks; of every
+	// namespace where ns is empty.
 	RecentErrors(ctx context.Context, ns agent.Namespace, limit int) ([]RecordedFailure, error)
 }
 
 // Leases keeps requests for a node's resources and the grants that answer them.
 type Leases interface {
-	// RequestLease writes a request; the same ID again changes nothing and
-	// gives what is stored.
+	// RequestLease writes a request, or one that its leader granted at once if
+	// the lease's state says so; the same ID again changes nothing and gives
+	// what is stored.
 	RequestLease(ctx context.Context, l Lease) (Lease, error)
 	// GrantLease turns a request into a grant on a node under a leader's
 	// epoch. ErrConflict when it is not (or no longer) requested.
@@ -229,7 +234,8 @@ type AgentFilter struct {
 	Tier      agent.Tier
 	Hold      agent.Hold
 	Labels    map[string]string
-	// Dead includes terminated agents and older generations.
+	// Dead includes terminated agents and older generations. Without it,
+	// naming Terminated in States finds the newest generations in that state.
 	Dead bool
 }
 
@@ -284,7 +290,7 @@ type TaskProjection struct {
 	Lease     agent.LeaseID
 	Risk      *agent.RiskAssessment
 	Decision  *agent.Decision
-	Progress  *Progress // alone (State empty) it may share its predecessor's Seq
+	Progress  *Progress // alone (State empty) its Seq does not matter; Attempt says whose it is
 	Outcome   *agent.Outcome
 	At        time.Time
 }
@@ -377,6 +383,6 @@ type EventFilter struct {
 	Agent     agent.Name
 	Action    agent.Action
 	Principal agent.Principal
-	Since     time.Time
-	Until     time.Time
+	Since     time.Time // at or after
+	Until     time.Time // before
 }

@@ -86,7 +86,7 @@ func (s *Server) CreateDatabase() (string, error) {
 
 // url is how a database of the server is reached.
 func (s *Server) url(database string) string {
-	u := url.URL{Scheme: "postgres", User: url.User(superuser), Path: "/" + database, RawQuery: url.Values{"host": {s.dir}}.Encode()}
+	u := url.URL{Scheme: "postgres", User: url.User(superuser), Path: "/" + database, RawQuery: url.Values{"host": {s.dir.path}}.Encode()}
 	return u.String()
 }
 

@@ -27,7 +27,7 @@ type Options struct {
 
 // Server is a running PostgreSQL.
 type Server struct {
-	dir  string // with the data and the socket
+	dir  *folder // with the data and the socket
 	proc *exec.Cmd
 	log  bytes.Buffer
 	done chan struct{} // closed once proc has ended
@@ -46,25 +46,25 @@ func Start(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{done: make(chan struct{})}
-	if s.dir, err = makeDir(o, owner); err != nil {
+	if s.dir, err = makeFolder(o, owner.Credential); err != nil {
 		return nil, fmt.Errorf("make a folder for PostgreSQL: %w", err)
 	}
-	data := filepath.Join(s.dir, "data")
+	data := filepath.Join(s.dir.path, "data")
 	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", superuser, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	initdb.Dir, initdb.SysProcAttr = s.dir, owner
+	initdb.Dir, initdb.SysProcAttr = s.dir.path, owner
 	if out, err := initdb.CombinedOutput(); err != nil {
-		return nil, errors.Join(fmt.Errorf("run initdb: %w\n%s", err, out), os.RemoveAll(s.dir))
+		return nil, errors.Join(fmt.Errorf("run initdb: %w\n%s", err, out), s.dir.remove())
 	}
 	durable := "off"
 	if o.Durable {
 		durable = "on"
 	}
-	s.proc = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", s.dir, "-c", "listen_addresses=",
-		"-c", "fsync="+durable, "-c", "full_page_writes="+durable, "-c", "synchronous_commit="+durable, "-c", "max_connections=300")
-	s.proc.Dir, s.proc.SysProcAttr = s.dir, owner
+	s.proc = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", s.dir.path, "-c", "listen_addresses=",
+		"-c", "fsync="+durable, "-c", "full_page_writes="+durable, "-c", "synchronous_commit="+durable, "-c", "max_connections=1000")
+	s.proc.Dir, s.proc.SysProcAttr = s.dir.path, owner
 	s.proc.Stdout, s.proc.Stderr = &s.log, &s.log
 	if err := s.proc.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start PostgreSQL: %w", err), os.RemoveAll(s.dir))
+		return nil, errors.Join(fmt.Errorf("start PostgreSQL: %w", err), s.dir.remove())
 	}
 	go func() {
 		defer close(s.done)
@@ -105,7 +105,7 @@ func (s *Server) Stop() error {
 		return fmt.Errorf("stop PostgreSQL: %w", err)
 	}
 	<-s.done
-	return os.RemoveAll(s.dir)
+	return s.dir.remove()
 }
 
 // binaries finds the folder of the newest PostgreSQL that is installed.
@@ -156,24 +156,4 @@ func owner() (*syscall.SysProcAttr, error) {
 	}
 	attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	return attr, nil
-}
-
-// makeDir makes the server's folder: short, because a socket's path has 108
-// bytes, and in memory unless it is to be durable.
-func makeDir(o Options, owner *syscall.SysProcAttr) (string, error) {
-	parent := os.TempDir()
-	const memory = "/dev/shm"
-	if info, err := os.Stat(memory); err == nil && info.IsDir() && !o.Durable {
-		parent = memory
-	}
-	dir, err := os.MkdirTemp(parent, "symbi-pg-")
-	if err != nil {
-		return "", err
-	}
-	if c := owner.Credential; c != nil {
-		if err := os.Chown(dir, int(c.Uid), int(c.Gid)); err != nil {
-			return "", errors.Join(err, os.RemoveAll(dir))
-		}
-	}
-	return dir, nil
 }
