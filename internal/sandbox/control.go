@@ -189,24 +189,23 @@ func (sb *Sandbox) terminate(ctx context.Context) error {
 
 // kill ends the container without the program running any further. The signal
 // goes to the container's process itself where that is known: through the
-// engine, killing a frozen gVisor takes ten seconds. A frozen process of the
-// host's kernel takes it when it is thawed, before anything else.
+// engine, killing a frozen gVisor takes ten seconds. Processes of the host's
+// kernel are frozen themselves; they take it when they are thawed, before
+// anything else.
 func (sb *Sandbox) kill(ctx context.Context) error {
 	sb.mu.Lock()
 	proc, frozen := sb.proc, !sb.rec.FrozenSince.IsZero()
 	sb.mu.Unlock()
 	if proc != nil {
-		if err := proc.signal(unix.SIGKILL); err != nil {
+		if err := proc.signal(unix.SIGKILL); err != nil || !frozen || sb.rec.Tier == agent.TierGVisor {
 			return err
 		}
+		return sb.unpause(ctx)
 	}
-	if frozen && (proc != nil || sb.rec.Tier == agent.TierGVisor) {
+	if frozen && sb.rec.Tier == agent.TierGVisor {
 		if err := sb.unpause(ctx); err != nil {
 			return err
 		}
-	}
-	if proc != nil {
-		return nil
 	}
 	ctx, cancel := engineCall(ctx)
 	defer cancel()

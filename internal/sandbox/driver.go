@@ -163,17 +163,6 @@ func (d *Driver) drop(sb *Sandbox) {
 	}
 }
 
-// all lists the sandboxes.
-func (d *Driver) all() []*Sandbox {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	list := make([]*Sandbox, 0, len(d.boxes))
-	for _, sb := range d.boxes {
-		list = append(list, sb)
-	}
-	return list
-}
-
 // install copies what sandboxes mount. A sandbox that runs keeps what it has:
 // files are replaced, never written.
 func (f folders) install(initBinary, libDir string) error {

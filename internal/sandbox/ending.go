@@ -76,8 +76,10 @@ func (d *Driver) outcome(e *ending) agent.Outcome {
 		LogBytes: e.logBytes, LogDropped: e.logDropped, Limits: d.limits(&e.rec),
 	}
 	if e.exit != nil {
+		// Init knows the start to the microsecond, and we hear of it later; only
+		// the timeout goes by what we heard.
 		o.EndedAt = within(e.exit.EndedAt, e.rec.LaunchedAt, now)
-		if o.StartedAt.IsZero() && e.exit.Reason != initproto.NotStarted {
+		if e.exit.Reason != initproto.NotStarted && e.exit.Reason != initproto.WrongTier {
 			o.StartedAt = within(e.exit.StartedAt, e.rec.LaunchedAt, o.EndedAt)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,6 +34,11 @@ var node struct {
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(helperDir); dir != "" {
 		os.Exit(helperMain(dir))
+	}
+	// Most of the time a sandbox is waited for, not computed in.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
 	}
 	code, err := runTests(m)
 	if err != nil {
@@ -167,15 +174,20 @@ func startOn(t *testing.T, d *Driver, s Spec) *Sandbox {
 // removeWhole removes a sandbox and checks that nothing is left of it.
 func removeWhole(t *testing.T, d *Driver, lease agent.LeaseID) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if sb, ok := d.Sandbox(lease); ok {
 		if err := sb.Remove(ctx); err != nil {
 			t.Errorf("remove: %v", err)
 		}
 	}
-	for _, left := range leftovers(t, d, lease) {
-		t.Errorf("%s was left behind", left)
+	left := leftovers(t, d, lease)
+	for len(left) > 0 && ctx.Err() == nil { // the kernel frees mounts and loop devices behind our back
+		runtime.Gosched()
+		left = leftovers(t, d, lease)
+	}
+	for _, what := range left {
+		t.Errorf("%s was left behind", what)
 	}
 }
 

@@ -144,9 +144,9 @@ func (sb *Sandbox) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	g, filling := errgroup.WithContext(ctx)
 	g.Go(func() error { return sb.create(ctx, img) })
-	g.Go(func() error { return sb.fill(ctx, img) })
+	g.Go(func() error { return sb.fill(filling, img) })
 	return g.Wait()
 }
 
@@ -186,11 +186,11 @@ func (sb *Sandbox) makeDirs(img Image) error {
 	return nil
 }
 
-// create has the engine make the container, or finds that it has one of this
-// name which never ran.
+// create has the engine make the container. It sees the call through: one that
+// is abandoned may still make a container, when nobody looks for it any more.
 func (sb *Sandbox) create(ctx context.Context, img Image) error {
 	config, host := sb.d.containerConfig(sb.spec, img)
-	ctx, cancel := engineCall(ctx)
+	ctx, cancel := engineCall(context.WithoutCancel(ctx))
 	defer cancel()
 	r, err := sb.d.engine.ContainerCreate(ctx, config, host, nil, nil, sb.d.containerName(sb.lease))
 	if err != nil {

@@ -16,7 +16,11 @@ type watch struct {
 	mu   sync.Mutex
 	subs map[string]map[*subscription]bool // by folder
 	fs   *fsnotify.Watcher
+	poll time.Duration // how often a follower looks whether it is told of changes or not
 }
+
+// watchPoll is how often that is: rarely, for where the kernel does not tell.
+const watchPoll = time.Second
 
 // subscription is one follower of one folder.
 type subscription struct {
@@ -26,7 +30,7 @@ type subscription struct {
 }
 
 func newWatch() *watch {
-	w := &watch{subs: map[string]map[*subscription]bool{}}
+	w := &watch{subs: map[string]map[*subscription]bool{}, poll: watchPoll}
 	if fs, err := fsnotify.NewWatcher(); err == nil {
 		w.fs = fs
 	}
@@ -89,13 +93,10 @@ func (w *watch) mounted(dir string) {
 	w.wake(dir)
 }
 
-// watchPoll is how often a follower looks whether it is told of changes or not.
-const watchPoll = time.Second
-
 // wait waits for a change, for done, or for so long that one may have been
 // missed. Its only error is that of ctx.
 func (s *subscription) wait(ctx context.Context, done <-chan struct{}) error {
-	poll := time.NewTimer(watchPoll)
+	poll := time.NewTimer(s.watch.poll)
 	defer poll.Stop()
 	select {
 	case <-s.changed:
