@@ -17,6 +17,7 @@ const (
 	// starting a sandbox and answering it has this long to come back.
 	fetchFor   = 30 * time.Second
 	fetchEvery = 100 * time.Millisecond
+	fetchCall  = time.Second // for one answer; a request to end is heard after it
 	// drainFor is how long the pipes may stay open when all processes that
 	// could hold them are killed.
 	drainFor = time.Second
@@ -131,7 +132,7 @@ func fetch(gateway *client, signals <-chan os.Signal) (initproto.Task, error) {
 	clock := livedClock{last: time.Now()}
 	for {
 		var task initproto.Task
-		err := gateway.do("GET", initproto.RouteTask, nil, &task, maxCallTime)
+		err := gateway.do("GET", initproto.RouteTask, nil, &task, fetchCall)
 		if err == nil {
 			return task, nil
 		}
@@ -142,7 +143,7 @@ func fetch(gateway *client, signals <-chan os.Signal) (initproto.Task, error) {
 			}
 		case <-time.After(fetchEvery):
 		}
-		clock.advance(time.Now(), fetchEvery+maxCallTime)
+		clock.advance(time.Now(), fetchEvery+fetchCall)
 		if clock.lived > fetchFor {
 			return task, fmt.Errorf("no gateway gave a task at %s for %s: %w", initproto.Socket, fetchFor, err)
 		}
