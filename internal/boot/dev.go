@@ -43,6 +43,7 @@ type DevProcess struct {
 	Problems  []string // what tasks would fail for, with the fix
 	undo      stack
 	failed    <-chan error
+	chatter   slog.LevelVar // of the embedded Temporal
 	sessions  *identity.Sessions
 }
 
@@ -51,7 +52,7 @@ func Dev(ctx context.Context, cfg DevConfig) (_ *DevProcess, err error) {
 	p := &DevProcess{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, p.undo.unwind())
+			err = errors.Join(err, p.Stop())
 		}
 	}()
 	dir, err := openFolder(cfg.Data)
@@ -71,7 +72,8 @@ func Dev(ctx context.Context, cfg DevConfig) (_ *DevProcess, err error) {
 	p.sessions = identity.NewSessions(e.master)
 
 	// Temporal takes longest to come up; the rest is made meanwhile.
-	temporalUp := startTemporal(ctx, cfg, dir, e.master)
+	p.chatter.Set(slog.LevelError)
+	temporalUp := p.startTemporal(ctx, cfg, dir, e.master)
 	partsErr := e.openDevParts(ctx, dir, &p.undo)
 	temporal := <-temporalUp
 	if temporal.err == nil {
@@ -159,7 +161,11 @@ func (p *DevProcess) Login() (string, error) {
 func (p *DevProcess) Failed() <-chan error { return p.failed }
 
 // Stop ends everything, newest first. Sandboxes run on for the next start to adopt.
-func (p *DevProcess) Stop() error { return p.undo.unwind() }
+func (p *DevProcess) Stop() error {
+	// Temporal reports every poll that its end cuts off as an error.
+	p.chatter.Set(slog.LevelError + 1)
+	return p.undo.unwind()
+}
 
 // temporalNamespace is the embedded cluster's only namespace.
 const temporalNamespace = "symbi"
@@ -174,7 +180,7 @@ type started struct {
 }
 
 // startTemporal starts the embedded Temporal in the background.
-func startTemporal(ctx context.Context, cfg DevConfig, dir *folder, master identity.MasterKey) <-chan started {
+func (p *DevProcess) startTemporal(ctx context.Context, cfg DevConfig, dir *folder, master identity.MasterKey) <-chan started {
 	up := make(chan started, 1)
 	sdkworker.SetStickyWorkflowCacheSize(stickyWorkflows)
 	go func() {
@@ -185,7 +191,7 @@ func startTemporal(ctx context.Context, cfg DevConfig, dir *folder, master ident
 		}
 		srv, err := temporaldev.Start(ctx, temporaldev.Config{
 			Dir: folder, Namespace: temporalNamespace, Token: temporalToken(master), SearchAttributes: searchAttributes(),
-			Retention: temporalRetention, Logger: cfg.Logger, CodecEndpoint: "/temporal-codec",
+			Retention: temporalRetention, Logger: cfg.Logger, LogLevel: &p.chatter, CodecEndpoint: "/temporal-codec",
 		})
 		up <- started{server: srv, err: err}
 	}()
