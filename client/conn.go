@@ -41,7 +41,7 @@ func New(cfg Config) (*Conn, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	var err error
-	c.api, err = NewClient(c.server, WithHTTPClient(c.http), WithRequestEditorFn(c.authorize))
+	c.api, err = NewClient(c.server, WithHTTPClient(c.http), WithRequestEditorFn(unsaid), WithRequestEditorFn(c.authorize))
 	if err != nil {
 		return nil, agent.Errorf(agent.ErrInvalid, "%q is not a server's address: %w", cfg.Server, err)
 	}
@@ -62,6 +62,24 @@ func (c *Conn) Server() string { return c.server }
 
 func (c *Conn) authorize(_ context.Context, r *http.Request) error {
 	r.Header.Set("Authorization", "Bearer "+c.token)
+	return nil
+}
+
+// unsaid takes out the parameters that the caller left at zero: the made client
+// writes them, and the server takes them for meant.
+func unsaid(_ context.Context, r *http.Request) error {
+	q := r.URL.Query()
+	for name, values := range q {
+		if len(values) == 1 && (values[0] == "" || values[0] == "0" || values[0] == "false") {
+			q.Del(name)
+		}
+	}
+	r.URL.RawQuery = q.Encode()
+	for name, values := range r.Header {
+		if len(values) == 1 && values[0] == "" {
+			r.Header.Del(name)
+		}
+	}
 	return nil
 }
 
