@@ -32,6 +32,11 @@ func (sb *Sandbox) Freeze(ctx context.Context, seq int64) error {
 	if err != nil && !sb.overOr(ctx, err) {
 		return sb.d.controlError("freeze", err)
 	}
+	if err == nil {
+		if err := sb.standStill(true); err != nil {
+			return sb.d.controlError("freeze", err)
+		}
+	}
 	sb.mu.Lock()
 	defer sb.mu.Unlock()
 	if err == nil && !sb.ended() {
@@ -197,8 +202,11 @@ func (sb *Sandbox) kill(ctx context.Context) error {
 	proc, frozen := sb.proc, !sb.rec.FrozenSince.IsZero()
 	sb.mu.Unlock()
 	if proc != nil {
-		if err := proc.signal(unix.SIGKILL); err != nil || !frozen || sb.rec.Tier == agent.TierGVisor {
+		if err := proc.signal(unix.SIGKILL); err != nil || !frozen {
 			return err
+		}
+		if sb.rec.Tier == agent.TierGVisor {
+			return sb.standStill(false)
 		}
 		return sb.unpause(ctx)
 	}
@@ -219,6 +227,9 @@ func (sb *Sandbox) kill(ctx context.Context) error {
 // unpause has the engine thaw the container; that it is not frozen any more,
 // or over, is no error.
 func (sb *Sandbox) unpause(ctx context.Context) error {
+	if err := sb.standStill(false); err != nil {
+		return err
+	}
 	ctx, cancel := engineCall(ctx)
 	defer cancel()
 	err := sb.d.engine.ContainerUnpause(ctx, sb.container)
