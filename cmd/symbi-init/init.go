@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -43,7 +44,6 @@ var swallowed = []os.Signal{
 func initMain() int {
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, append(forwarded, syscall.SIGTERM)...)
-	signal.Notify(make(chan os.Signal, 1), swallowed...)
 
 	record := initproto.Exit{Kernel: readSigns().verdict()}
 	gateway := &client{socket: initproto.Socket}
@@ -63,49 +63,22 @@ func initMain() int {
 	return code
 }
 
-// run fetches the task and runs its program; it writes down what comes of it.
+// run runs the task's program and writes down what comes of it.
 func run(record *initproto.Exit, gateway *client, signals <-chan os.Signal) {
-	refuse := func(reason initproto.ExitReason, code int, err error) {
-		record.Reason, record.Code = reason, code
-		if err != nil {
-			record.Error = err.Error()
-		}
-	}
-	if err := seal(); err != nil {
-		refuse(initproto.NotStarted, codeRefused, err)
-		return
-	}
-	task, err := fetch(gateway, signals)
-	if errors.Is(err, errStopped) {
-		refuse(initproto.Stopped, 128+int(syscall.SIGTERM), nil)
-		return
-	}
+	task, err := prepare(record.Kernel, gateway, signals)
 	if err != nil {
-		refuse(initproto.NotStarted, codeRefused, err)
-		return
-	}
-	if task.Tier == kernelGVisor && record.Kernel != kernelGVisor {
-		refuse(initproto.WrongTier, codeRefused, errors.New("the task asks for gVisor, but this sandbox runs on the host's Linux kernel: "+
-			"the engine's runtime for the gvisor tier is not gVisor's runsc"))
-		return
-	}
-	if err := limitFiles(task); err != nil {
-		refuse(initproto.NotStarted, codeRefused, err)
+		noteRefusal(record, err)
 		return
 	}
 	log := newLogFile(initproto.LogPrefix, task.LogHeadBytes, task.LogTailBytes)
 	out, err := openOutput(log)
 	if err != nil {
-		refuse(initproto.NotStarted, codeRefused, err)
+		noteRefusal(record, err)
 		return
 	}
-	warmThreads(spareThreads)
 	p, err := startProgram(task, record.Kernel, out)
 	if err != nil {
-		refuse(initproto.NotStarted, codeRefused, err)
-		if c := (*commandError)(nil); errors.As(err, &c) {
-			record.Code, record.NotFound = c.code, c.code != codeRefused
-		}
+		noteRefusal(record, err)
 		return
 	}
 	out.start([2][2]byte{{initproto.StreamOut, initproto.StreamOutPart}, {initproto.StreamErr, initproto.StreamErrPart}})
@@ -116,13 +89,52 @@ func run(record *initproto.Exit, gateway *client, signals <-chan os.Signal) {
 	}
 
 	ctx, cancel := context.WithCancel(context.Background())
-	w := newWatch(task, p, signals, newLink(ctx, gateway, started, log))
-	w.untilEnd(record)
+	newWatch(task, p, signals, newLink(ctx, gateway, started, log)).untilEnd(record)
 	cancel()
 	record.Orphans = sweep(sweepFor)
 	out.drain(drainFor)
 	record.LogBytes, record.LogDropped = log.close()
 }
+
+// prepare does all that must be done before there is a program. What needs no
+// task is done while the gateway answers: in gVisor both take milliseconds.
+func prepare(kernel string, gateway *client, signals <-chan os.Signal) (initproto.Task, error) {
+	if err := seal(); err != nil {
+		return initproto.Task{}, err
+	}
+	var ready sync.WaitGroup
+	ready.Go(func() {
+		signal.Notify(make(chan os.Signal, 1), swallowed...)
+		warmThreads(spareThreads)
+	})
+	task, err := fetch(gateway, signals)
+	ready.Wait()
+	if err != nil {
+		return task, err
+	}
+	if task.Tier == kernelGVisor && kernel != kernelGVisor {
+		return task, errWrongTier
+	}
+	return task, limitFiles(task)
+}
+
+// noteRefusal writes down why there was never a program.
+func noteRefusal(record *initproto.Exit, err error) {
+	record.Reason, record.Code, record.Error = initproto.NotStarted, codeRefused, err.Error()
+	var command *commandError
+	switch {
+	case errors.Is(err, errStopped):
+		record.Reason, record.Code, record.Error = initproto.Stopped, 128+int(syscall.SIGTERM), ""
+	case errors.Is(err, errWrongTier):
+		record.Reason = initproto.WrongTier
+	case errors.As(err, &command):
+		record.Code, record.NotFound = command.code, command.code != codeRefused
+	}
+}
+
+// errWrongTier says that the program must not be trusted to this kernel.
+var errWrongTier = errors.New("the task asks for gVisor, but this sandbox runs on the host's Linux kernel: " +
+	"the engine's runtime for the gvisor tier is not gVisor's runsc")
 
 // errStopped says that init was asked to end before it had anything to end.
 var errStopped = errors.New("stopped")

@@ -55,7 +55,7 @@ func TestProgramsEnd(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			b := prepare(t, c.task)
+			b := makeRoot(t, c.task)
 			for name, text := range map[string]string{"noformat": "\x7fjunk", "nointerpreter": "#!/no/interpreter\n", "plain": "#!/bin/sh\n"} {
 				mode := os.FileMode(0o755)
 				if name == "plain" {
@@ -152,7 +152,7 @@ func TestStopKillsWhatIgnoresIt(t *testing.T) {
 
 func TestStopBeforeThereIsATask(t *testing.T) {
 	t.Parallel()
-	b := prepare(t, script("echo never"))
+	b := makeRoot(t, script("echo never"))
 	silent, err := net.Listen("unix", filepath.Join(b.root, initproto.Socket))
 	if err != nil {
 		t.Fatal(err)
@@ -361,7 +361,7 @@ func TestFreezeDoesNotCountAsSilence(t *testing.T) {
 
 func TestGatewayThatComesLateIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	b := prepare(t, script("echo fine"))
+	b := makeRoot(t, script("echo fine"))
 	b.start()
 	<-time.After(300 * time.Millisecond) // several attempts
 	openGateway(t, b.socketDir(), b.node, b.task)

@@ -234,14 +234,14 @@ func shortDir(t *testing.T) string {
 // launch starts init with a task, and a gateway that gives it.
 func launch(t *testing.T, task initproto.Task) *box {
 	t.Helper()
-	b := prepare(t, task)
+	b := makeRoot(t, task)
 	b.gateway = openGateway(t, b.socketDir(), b.node, task)
 	b.start()
 	return b
 }
 
-// prepare makes the root of a sandbox.
-func prepare(t *testing.T, task initproto.Task) *box {
+// makeRoot makes the root of a sandbox.
+func makeRoot(t *testing.T, task initproto.Task) *box {
 	t.Helper()
 	binary, err := initBinary()
 	if err != nil {

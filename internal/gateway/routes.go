@@ -22,7 +22,7 @@ const (
 	requestPatience = time.Second
 
 	maxHeaderBytes = 8 << 10
-	headerTimeout  = 5 * time.Second
+	headerTimeout  = 30 * time.Second // patience costs nothing: the oldest make way
 	bodyTimeout    = 30 * time.Second // the largest body is a checkpoint
 	idleTimeout    = 2 * time.Minute
 )
