@@ -42,7 +42,7 @@ func TestProcessLimitIsSetInGVisorOnly(t *testing.T) {
 		asked  uint64
 		kernel string
 		want   uint64
-	}{{100, kernelGVisor, 100 + spareThreads + maxProcs}, {0, kernelGVisor, 0}, {100, kernelLinux, 0}} {
+	}{{100, kernelGVisor, 100 + ownThreads}, {0, kernelGVisor, 0}, {100, kernelLinux, 0}} {
 		if got := processLimit(initproto.Task{MaxProcesses: c.asked}, c.kernel); got != c.want {
 			t.Errorf("%d on %s: %d, want %d", c.asked, c.kernel, got, c.want)
 		}

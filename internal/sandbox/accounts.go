@@ -16,8 +16,8 @@ type accounts struct {
 	CPU        time.Duration `json:"cpu"`
 	Throttled  time.Duration `json:"throttled"`
 	PeakMemory int64         `json:"peak_memory"` // bytes
-	Read       int64         `json:"read"`        // bytes, from disks
-	Written    int64         `json:"written"`     // bytes, to disks
+	Read       int64         `json:"read"`        // bytes, from disks and the task folder's device
+	Written    int64         `json:"written"`     // bytes, to them, what waits to be written included
 	OOMKills   int64         `json:"oom_kills"`
 	NoProcess  int64         `json:"no_process"` // times that the limit on processes was met
 }
@@ -27,18 +27,19 @@ type accounts struct {
 type cgroup struct {
 	v2   bool
 	path map[string]string // by controller; "" in version 2
+	loop loopStart         // the task folder's device
 }
 
 // cgroupRoot is where every system mounts it.
 const cgroupRoot = "/sys/fs/cgroup"
 
-// cgroup finds the accounts of a process.
-func (p *process) cgroup() (*cgroup, error) {
+// cgroup finds the accounts of a process whose task folder lies on a device.
+func (p *process) cgroup(loop loopStart) (*cgroup, error) {
 	text, err := os.ReadFile(p.path("cgroup"))
 	if err != nil {
 		return nil, fmt.Errorf("find a container's accounts: %w", err)
 	}
-	g := &cgroup{path: map[string]string{}}
+	g := &cgroup{path: map[string]string{}, loop: loop}
 	for line := range strings.Lines(string(text)) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(parts) != 3 {
@@ -80,9 +81,9 @@ func (g *cgroup) readV1(a accounts) accounts {
 		}
 	}
 	a.NoProcess = max(a.NoProcess, fields(g.path["pids"], "pids.events")["max"])
+	stat := fields(g.path["memory"], "memory.stat")
 	read, written := diskV1(g.path["blkio"])
-	a.Read, a.Written = max(a.Read, read), max(a.Written, written)
-	return a
+	return g.disk(a, read, written+stat["dirty"]+stat["writeback"])
 }
 
 func (g *cgroup) readV2(a accounts) accounts {
@@ -101,8 +102,16 @@ func (g *cgroup) readV2(a accounts) accounts {
 	number(dir, "memory.peak", &a.PeakMemory) // from Linux 5.19 on
 	a.OOMKills = max(a.OOMKills, fields(dir, "memory.events")["oom_kill"])
 	a.NoProcess = max(a.NoProcess, fields(dir, "pids.events")["max"])
+	stat := fields(dir, "memory.stat")
 	read, written := diskV2(dir)
-	a.Read, a.Written = max(a.Read, read), max(a.Written, written)
+	return g.disk(a, read, written+stat["file_dirty"]+stat["file_writeback"])
+}
+
+// disk adds what went through the task folder's device. The kernel does not
+// count it with the container, for most of it is written later, by others.
+func (g *cgroup) disk(a accounts, read, written int64) accounts {
+	r, w := g.loop.moved()
+	a.Read, a.Written = max(a.Read, read+r), max(a.Written, written+w)
 	return a
 }
 
@@ -133,8 +142,7 @@ func fields(dir, name string) map[string]int64 {
 	return m
 }
 
-// loopMajor is the device number of loop devices. What goes through one is
-// counted again at the disk below it.
+// loopMajor is the device number of loop devices, which are counted apart.
 const loopMajor = "7:"
 
 // diskV1 adds up lines "major:minor Read bytes".

@@ -12,6 +12,7 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
+	"golang.org/x/sync/errgroup"
 
 	"symbi.dev/symbi/agent"
 	"symbi.dev/symbi/internal/sandbox/initproto"
@@ -27,17 +28,28 @@ func (d *Driver) Adopt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for _, lease := range leases {
-		if _, err := d.find(ctx, lease); err != nil {
-			var failure *agent.Failure
-			if errors.As(err, &failure) && failure.Code == agent.CodeEngineMissing {
-				return nil
-			}
-			errs = append(errs, fmt.Errorf("adopt the sandbox of lease %s: %w", lease, err))
-		}
+	errs := make([]error, len(leases))
+	var g errgroup.Group
+	g.SetLimit(adoptAtOnce)
+	for i, lease := range leases {
+		g.Go(func() error {
+			errs[i] = d.adoptOne(ctx, lease)
+			return nil
+		})
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, g.Wait())...)
+}
+
+// adoptAtOnce bounds how many sandboxes are taken over at the same time.
+const adoptAtOnce = 8
+
+func (d *Driver) adoptOne(ctx context.Context, lease agent.LeaseID) error {
+	_, err := d.find(ctx, lease)
+	var failure *agent.Failure
+	if err == nil || errors.As(err, &failure) && failure.Code == agent.CodeEngineMissing {
+		return nil
+	}
+	return fmt.Errorf("adopt the sandbox of lease %s: %w", lease, err)
 }
 
 // adopt takes over what there is of one lease, by what its record and the
@@ -64,23 +76,23 @@ func (d *Driver) adopt(ctx context.Context, lease agent.LeaseID) (*Sandbox, erro
 	callCtx, cancel := engineCall(ctx)
 	defer cancel()
 	r, err := d.engine.ContainerInspect(callCtx, d.containerName(lease))
+	removed := cerrdefs.IsNotFound(err)
 	switch {
-	case cerrdefs.IsNotFound(err):
-		d.add(sb)
-		close(sb.identified)
-		sb.conclude(ending{gone: true})
-		return sb, nil
-	case err != nil:
+	case err != nil && !removed:
 		return nil, d.engineFailure("look at the container", sb.rec.Tier, err)
-	}
-	sb.container = r.ID
-	if r.State.Status == container.StateCreated {
-		return nil, sb.clearUnstarted(ctx)
+	case !removed && r.State.Status == container.StateCreated:
+		return nil, sb.clearUnstarted(ctx, r.ID)
 	}
 	if !sb.rec.StartedAt.IsZero() {
 		close(sb.started)
 	}
 	d.add(sb)
+	if removed {
+		close(sb.identified)
+		sb.conclude(ending{gone: true})
+		return sb, nil
+	}
+	sb.container = r.ID
 	if !r.State.Running {
 		close(sb.identified)
 		sb.conclude(ending{})
@@ -92,10 +104,10 @@ func (d *Driver) adopt(ctx context.Context, lease agent.LeaseID) (*Sandbox, erro
 // clearUnstarted removes a container that was never started. One that the
 // engine is starting just now refuses to go without force: then the earlier
 // worker's call came through after all.
-func (sb *Sandbox) clearUnstarted(ctx context.Context) error {
+func (sb *Sandbox) clearUnstarted(ctx context.Context, id string) error {
 	callCtx, cancel := engineCall(ctx)
 	defer cancel()
-	err := sb.d.engine.ContainerRemove(callCtx, sb.container, container.RemoveOptions{RemoveVolumes: true})
+	err := sb.d.engine.ContainerRemove(callCtx, id, container.RemoveOptions{RemoveVolumes: true})
 	if err != nil && !cerrdefs.IsNotFound(err) {
 		return sb.d.engineFailure("remove a container that was never started", sb.rec.Tier, err)
 	}

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -30,6 +31,12 @@ const (
 
 // attend follows a launched container until it is over, or the driver closes.
 func (d *Driver) attend(sb *Sandbox) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ctx.Err() != nil {
+		close(sb.identified)
+		return // the next driver does
+	}
 	exit := make(chan ending, 1)
 	d.wg.Go(func() { sb.verify(d.ctx) })
 	d.wg.Go(func() {
@@ -133,65 +140,71 @@ func (sb *Sandbox) awaitExit(ctx context.Context) (ending, bool) {
 // host that the runtime is that of the tier. Init checks the same from inside
 // and refuses to start the program, so that nothing waits for this.
 func (sb *Sandbox) verify(ctx context.Context) {
-	pid, running := sb.inspect(ctx)
-	if !running {
-		close(sb.identified)
-		return // over already; init's record says in what kernel it ran
+	defer close(sb.identified)
+	ctx, cancel := context.WithTimeout(ctx, verifyPatience)
+	defer cancel()
+	proc, err := sb.findProcess(ctx)
+	if err == nil && proc != nil {
+		sb.hold(proc)
+		err = proc.expect(ctx, sb.rec.Tier)
 	}
-	if err := sb.identify(pid); err != nil {
-		if _, still := sb.inspect(ctx); still && ctx.Err() == nil {
-			sb.refuse(ctx, "its process cannot be seen from the worker, which must share the host's process namespace")
-		}
-		return
+	if err != nil && !sb.d.closing() {
+		sb.refuse(err.Error())
 	}
-	sb.mu.Lock()
-	proc := sb.proc
-	sb.mu.Unlock()
-	patience := time.NewTimer(verifyPatience)
-	defer patience.Stop()
-	for proc != nil {
-		found, err := proc.tier()
+}
+
+// findProcess gives the container's process, nil when it is over. The engine
+// says for a while that a container runs whose process is gone.
+func (sb *Sandbox) findProcess(ctx context.Context) (*process, error) {
+	for {
+		r, err := sb.d.engine.ContainerInspect(ctx, sb.container)
 		switch {
-		case errors.Is(err, fs.ErrNotExist), err == nil && found == sb.rec.Tier:
-			return
+		case cerrdefs.IsNotFound(err), err == nil && (r.State == nil || !r.State.Running):
+			return nil, nil
+		case err == nil:
+			proc, err := openProcess(r.State.Pid, sb.container)
+			if !errors.Is(err, fs.ErrNotExist) {
+				return proc, err
+			}
+		}
+		select {
+		case <-sb.done:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, errors.New("its process cannot be seen from the worker, which must share the host's process namespace")
+		case <-time.After(verifyEvery):
+		}
+	}
+}
+
+// expect waits until a process is what its tier wants it to be; it is an error
+// if that does not come to pass. A process that is over is no error.
+func (p *process) expect(ctx context.Context, want agent.Tier) error {
+	for {
+		found, err := p.tier()
+		switch {
+		case errors.Is(err, fs.ErrNotExist), err == nil && found == want:
+			return nil
 		case err != nil:
-			sb.refuse(ctx, err.Error())
-			return
+			return err
 		case found != "":
-			sb.refuse(ctx, "seen from the host, its process is of the "+string(found)+" tier")
-			return
+			return fmt.Errorf("seen from the host, its process is of the %s tier", found)
 		}
 		select {
 		case <-ctx.Done():
-			return
-		case <-sb.done:
-			return
-		case <-patience.C:
-			sb.refuse(ctx, "seen from the host, its process is of no tier")
-			return
+			return errors.New("seen from the host, its process is of no tier")
 		case <-time.After(verifyEvery):
 		}
 	}
 }
 
 // refuse kills a sandbox whose runtime is not what it should be.
-func (sb *Sandbox) refuse(ctx context.Context, why string) {
+func (sb *Sandbox) refuse(why string) {
 	sb.control.Lock()
 	defer sb.control.Unlock()
-	if err := sb.order(ctx, stopRuntime, why, 0); err != nil {
+	if err := sb.order(sb.d.ctx, stopRuntime, why, 0); err != nil {
 		sb.log().Error("a sandbox of the wrong runtime does not end; trying again", "error", err)
 	}
-}
-
-// inspect asks the engine for the container's process.
-func (sb *Sandbox) inspect(ctx context.Context) (pid int, running bool) {
-	ctx, cancel := engineCall(ctx)
-	defer cancel()
-	r, err := sb.d.engine.ContainerInspect(ctx, sb.container)
-	if err != nil || r.State == nil {
-		return 0, false
-	}
-	return r.State.Pid, r.State.Running
 }
 
 // conclude makes the outcome of a container that is over.

@@ -129,7 +129,9 @@ func open(ctx context.Context, cfg Config, engine engine) (*Driver, error) {
 // Close lets go of everything and leaves sandboxes running, for the next
 // driver of this data folder to adopt.
 func (d *Driver) Close() error {
+	d.mu.Lock()
 	d.cancel()
+	d.mu.Unlock() // nothing is begun any more
 	d.wg.Wait()
 	d.mu.Lock()
 	boxes := d.boxes
@@ -148,6 +150,9 @@ func (d *Driver) Sandbox(lease agent.LeaseID) (*Sandbox, bool) {
 	sb, ok := d.boxes[lease]
 	return sb, ok
 }
+
+// closing reports whether Close was called.
+func (d *Driver) closing() bool { return d.ctx.Err() != nil }
 
 func (d *Driver) add(sb *Sandbox) {
 	d.mu.Lock()

@@ -73,7 +73,7 @@ func (f folders) make() error {
 	for dir, mode := range map[string]fs.FileMode{
 		"run": 0o711, "tasks": 0o700, "templates": 0o700, "settled": 0o700, "bin": 0o755, "lib": 0o755,
 	} {
-		if err := os.MkdirAll(filepath.Join(f.dir, dir), mode); err != nil {
+		if err := makeDir(filepath.Join(f.dir, dir), mode); err != nil {
 			return agent.Errorf(agent.ErrUnavailable, "make the folders of sandboxes: %w", err)
 		}
 	}
@@ -118,11 +118,11 @@ const (
 // created; the task folder's are hidden by its file system later.
 func (t taskFolder) makeDirs() error {
 	for _, dir := range []string{t.input(), t.program(), t.control(), filepath.Join(t.task(), "tmp")} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("make a sandbox's folder: %w", err)
+		if err := makeDir(dir, 0o755); err != nil {
+			return err
 		}
 	}
-	return os.Chmod(string(t), 0o700)
+	return makeDir(string(t), 0o700)
 }
 
 // mountControl mounts the control folder, in memory.

@@ -171,7 +171,7 @@ func TestContainersAreHardened(t *testing.T) {
 	t.Parallel()
 	s := shell(agent.TierGVisor, "true")
 	s.Resources.CPUCores = 1000
-	config, host := node.containerConfig(&s, Image{ID: "sha256:x", Volumes: []string{"/data"}})
+	config, host := node.containerConfig(&s, Image{ID: "sha256:x", Volumes: []string{"/data"}}, "/dev/loop99")
 	limit := int64(128+overheadMB+sentryMB) << 20
 	switch {
 	case config.User != "65534:65534", !config.NetworkDisabled, host.NetworkMode != "none", config.Healthcheck.Test[0] != "NONE":
@@ -181,7 +181,8 @@ func TestContainersAreHardened(t *testing.T) {
 		host.LogConfig.Type != "none", host.Runtime != "symbi-runsc", host.IpcMode != "private":
 		t.Errorf("host %+v", host)
 	case host.Memory != limit, host.MemorySwap != limit, *host.PidsLimit < 256, host.NanoCPUs != int64(node.host.cpus)*1e9,
-		len(host.BlkioDeviceReadBps) == 0 || host.BlkioDeviceReadBps[0].Rate != 100e6, len(host.BlkioDeviceWriteBps) == 0:
+		len(host.BlkioDeviceReadBps) < 2 || host.BlkioDeviceReadBps[0].Path != "/dev/loop99" || host.BlkioDeviceReadBps[0].Rate != 100e6,
+		len(host.BlkioDeviceWriteBps) < 2:
 		t.Errorf("limits %+v", host.Resources)
 	}
 	if !slices.ContainsFunc(host.SecurityOpt, func(o string) bool { return strings.HasPrefix(o, "seccomp={") }) {
@@ -211,7 +212,7 @@ func TestLimitsAreReportedTruthfully(t *testing.T) {
 	}{
 		"version 1":   {host{cpus: 2, disks: []string{"/dev/vda"}}, false, "page cache"},
 		"version 2":   {host{cpus: 2, disks: []string{"/dev/vda"}, cgroupV2: true}, true, ""},
-		"no own disk": {host{cpus: 2}, false, "no disk"},
+		"no own disk": {host{cpus: 2, cgroupV2: true}, false, "no disk"},
 	} {
 		d := &Driver{host: test.host}
 		limits := d.limits(r)

@@ -40,16 +40,22 @@ func (d *Driver) cpuLimit(r *record) agent.LimitReport {
 
 func (d *Driver) diskLimit(r *record) agent.LimitReport {
 	l := agent.LimitReport{Limit: "disk_io_mbps", Value: fmt.Sprintf("%d MB/s, reading and writing each", r.Resources.DiskIOMBps)}
+	where := strings.Join(append([]string{"the task folder's device"}, d.host.disks...), " and ")
 	switch {
 	case r.Resources.DiskIOMBps <= 0:
 		l.Enforcer, l.Note = "none", "no limit was asked for"
-	case len(d.host.disks) == 0:
-		l.Enforcer, l.Note = "none", "the file systems of this node have no disk of their own to be limited at"
 	case d.host.cgroupV2:
-		l.Enforcer, l.Held = "cgroup io.max on "+strings.Join(d.host.disks, ", "), true
+		l.Enforcer, l.Held = "cgroup io.max on "+where, true
+	case r.Tier == agent.TierGVisor:
+		l.Enforcer = "cgroup blkio.throttle on " + where
+		l.Note = "reading is held; of writing only what is synchronised, because gVisor writes through the page cache, which cgroup version 1 does not hold"
 	default:
-		l.Enforcer = "cgroup blkio.throttle on " + strings.Join(d.host.disks, ", ")
-		l.Note = "reading is held; cgroup version 1 does not hold what is written through the page cache, only what is written directly or synchronised"
+		l.Enforcer = "cgroup blkio.throttle on " + where
+		l.Note = "reading is held; of writing what is direct or synchronised, because cgroup version 1 does not hold the page cache"
+	}
+	if len(d.host.disks) == 0 {
+		l.Note = strings.TrimPrefix(l.Note+"; the image is read without limit: its file system has no disk of its own", "; ")
+		l.Held = false
 	}
 	return l
 }

@@ -8,13 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/sys/unix"
-
-	"symbi.dev/symbi/internal/sandbox/initproto"
 )
 
 // A task folder is an ext4 file system of its own in a sparse file, because a
@@ -52,26 +51,61 @@ func (l *loopFS) size(scratchMB int64) (bytes, files int64) {
 	return room + files*inodeBytes + tables + room/1024, files
 }
 
-// mount makes a new file system in the file image and mounts it at dir. In it
-// are output, work and tmp, which belong to the program.
-func (l *loopFS) mount(ctx context.Context, image, dir string, scratchMB int64) error {
+// loopDevice is a file system that is attached and not mounted yet.
+type loopDevice struct {
+	file *os.File // detaches itself when this is closed and nothing mounts it
+	loopStart
+}
+
+// loopStart is a device and what it had read and written for others before.
+type loopStart struct {
+	Name    string `json:"name"` // loop0
+	Read    int64  `json:"read"` // bytes
+	Written int64  `json:"written"`
+}
+
+// attach makes a new file system in the file image. In it are output, work and
+// tmp, which belong to the program.
+func (l *loopFS) attach(ctx context.Context, image string, scratchMB int64) (*loopDevice, error) {
 	template, err := l.template(ctx, scratchMB)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := copySparse(template, image); err != nil {
-		return fmt.Errorf("copy an empty file system: %w", err)
+		return nil, fmt.Errorf("copy an empty file system: %w", err)
 	}
-	device, err := attachLoop(image)
+	file, err := attachLoop(image)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer device.Close() // the mount keeps it; without one it detaches itself
+	d := &loopDevice{file: file, loopStart: loopStart{Name: filepath.Base(file.Name())}}
+	d.Read, d.Written = loopStart{Name: d.Name}.moved()
+	return d, nil
+}
+
+// mount mounts the file system at dir.
+func (d *loopDevice) mount(dir string) error {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOATIME
-	if err := unix.Mount(device.Name(), dir, "ext4", flags, "noinit_itable,errors=remount-ro"); err != nil {
+	if err := unix.Mount(d.file.Name(), dir, "ext4", flags, "noinit_itable,errors=remount-ro"); err != nil {
 		return fmt.Errorf("mount a task folder: %w", err)
 	}
 	return nil
+}
+
+func (d *loopDevice) close() { _ = d.file.Close() }
+
+// moved gives the bytes that were read and written through the device since
+// it was attached.
+func (s loopStart) moved() (read, written int64) {
+	text, err := os.ReadFile("/sys/block/" + s.Name + "/stat")
+	f := strings.Fields(string(text))
+	if err != nil || len(f) < 7 {
+		return 0, 0
+	}
+	// Sectors of 512 bytes, whatever the device's (block/stat.rst).
+	r, _ := strconv.ParseInt(f[2], 10, 64)
+	w, _ := strconv.ParseInt(f[6], 10, 64)
+	return max(r*512-s.Read, 0), max(w*512-s.Written, 0)
 }
 
 // template gives the empty file system of a size, made when first asked for.
@@ -98,13 +132,12 @@ func (l *loopFS) makeTemplate(ctx context.Context, path string, bytes, files int
 		return fmt.Errorf("make an empty file system: %w", err)
 	}
 	defer os.RemoveAll(tree)
-	for _, name := range []string{"output", "work", "tmp"} {
-		dir := filepath.Join(tree, name)
-		if err := errors.Join(os.Mkdir(dir, 0o755), os.Chown(dir, initproto.UserID, initproto.UserID)); err != nil {
+	for name, mode := range map[string]os.FileMode{"output": 0o755, "work": 0o755, "tmp": 0o777 | os.ModeSticky} {
+		if err := makeOwned(filepath.Join(tree, name), mode); err != nil {
 			return fmt.Errorf("make an empty file system: %w", err)
 		}
 	}
-	if err := os.Chmod(filepath.Join(tree, "tmp"), 0o777|os.ModeSticky); err != nil {
+	if err := os.Chmod(tree, 0o755); err != nil {
 		return fmt.Errorf("make an empty file system: %w", err)
 	}
 	image := tree + ".img"

@@ -20,6 +20,7 @@ type record struct {
 	ScratchMB int64           `json:"scratch_mb"`
 	Init      initproto.Task  `json:"init"`
 	Inputs    []string        `json:"inputs,omitempty"` // files in the input folder
+	Loop      loopStart       `json:"loop"`             // what the task folder lies on
 
 	// LaunchedAt is when the engine was told to start the container: from then
 	// on this lease is never started again.

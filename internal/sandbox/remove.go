@@ -18,7 +18,11 @@ func (sb *Sandbox) Settle(ctx context.Context, o agent.Outcome) error {
 	if err := writeJSON(sb.d.folders.settled(sb.lease), o); err != nil {
 		return fmt.Errorf("keep the outcome of a sandbox: %w", err)
 	}
-	return sb.Remove(ctx)
+	if err := sb.Remove(ctx); err != nil {
+		// The work is done all the same. Sweep tries again.
+		sb.log().Warn("a sandbox that has ended is not removed yet", "error", err)
+	}
+	return nil
 }
 
 // Remove leaves nothing of the sandbox: no container, mount, loop device,

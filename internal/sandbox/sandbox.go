@@ -146,16 +146,10 @@ func (sb *Sandbox) closeGateway() {
 	}
 }
 
-// identify finds the container's process and accounts, and holds them. It is
-// an error of kind fs.ErrNotExist when the container is over or its process
-// cannot be seen from here.
-func (sb *Sandbox) identify(pid int) error {
-	defer close(sb.identified)
-	proc, err := openProcess(pid, sb.container)
-	if err != nil {
-		return err
-	}
-	group, err := proc.cgroup()
+// hold keeps the container's process and its accounts. Whoever waits for them
+// need not wait for the rest of the verification.
+func (sb *Sandbox) hold(proc *process) {
+	group, err := proc.cgroup(sb.rec.Loop)
 	if err != nil {
 		sb.log().Warn("usage cannot be read", "error", err)
 	}
@@ -163,7 +157,6 @@ func (sb *Sandbox) identify(pid int) error {
 	sb.proc, sb.group = proc, group
 	sb.mu.Unlock()
 	sb.account()
-	return nil
 }
 
 // account reads the accounts while the container has some.

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,7 +45,7 @@ type Put func(ctx context.Context, path string) error
 
 // FromBytes puts some bytes.
 func FromBytes(b []byte) Put {
-	return func(_ context.Context, path string) error { return os.WriteFile(path, b, 0o444) }
+	return func(_ context.Context, path string) error { return writeFile(path, bytes.NewReader(b), 0o444) }
 }
 
 // FromFile puts a file of the host, by a link where the file system allows
@@ -65,12 +66,26 @@ func copyFile(from, to string, mode os.FileMode) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	return writeFile(to, in, mode)
+}
+
+// writeFile makes a file, whose mode is as given whatever the umask.
+func writeFile(path string, from io.Reader, mode os.FileMode) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	_, err = io.Copy(f, from)
+	return errors.Join(err, f.Chmod(mode), f.Close())
+}
+
+// makeDir makes a folder and those above it; its own mode is as given whatever
+// the umask.
+func makeDir(path string, mode os.FileMode) error {
+	if err := errors.Join(os.MkdirAll(path, mode), os.Chmod(path, mode)); err != nil {
+		return fmt.Errorf("make a sandbox's folder: %w", err)
+	}
+	return nil
 }
 
 // check refuses what cannot be run, whatever the engine.

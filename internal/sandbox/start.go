@@ -123,8 +123,8 @@ func (sb *Sandbox) launch(ctx context.Context) error {
 	return sb.launchFailure(err)
 }
 
-// prepare resolves the image, then makes the container and the folders that
-// it mounts, at the same time.
+// prepare resolves the image, then makes the container and fills the folders
+// that it mounts, at the same time.
 func (sb *Sandbox) prepare(ctx context.Context) error {
 	d, spec := sb.d, sb.spec
 	img, err := d.programImage(ctx, spec.Program)
@@ -137,16 +137,21 @@ func (sb *Sandbox) prepare(ctx context.Context) error {
 	if err := sb.makeDirs(img); err != nil {
 		return err
 	}
+	device, err := d.loop.attach(ctx, sb.folder.image(), sb.rec.ScratchMB)
+	if err != nil {
+		return err
+	}
+	defer device.close() // the mount keeps it
 	sb.mu.Lock()
-	sb.rec.Image, sb.rec.Digest, sb.rec.Init = img.Ref, img.Digest, d.task(spec, img)
+	sb.rec.Image, sb.rec.Digest, sb.rec.Init, sb.rec.Loop = img.Ref, img.Digest, d.task(spec, img), device.loopStart
 	err = writeJSON(sb.folder.record(), &sb.rec)
 	sb.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	g, filling := errgroup.WithContext(ctx)
-	g.Go(func() error { return sb.create(ctx, img) })
-	g.Go(func() error { return sb.fill(filling, img) })
+	g.Go(func() error { return sb.create(ctx, img, device) })
+	g.Go(func() error { return sb.fill(filling, img, device) })
 	return g.Wait()
 }
 
@@ -175,21 +180,17 @@ func (sb *Sandbox) makeDirs(img Image) error {
 		return err
 	}
 	for n := range img.Volumes {
-		if err := os.MkdirAll(sb.folder.volume(n), 0o755); err != nil {
-			return fmt.Errorf("make a sandbox's folder: %w", err)
+		if err := makeDir(sb.folder.volume(n), 0o755); err != nil {
+			return err
 		}
 	}
-	run := sb.d.folders.run(sb.lease)
-	if err := errors.Join(os.MkdirAll(run, 0o711), os.Chmod(run, 0o711)); err != nil {
-		return fmt.Errorf("make a socket's folder: %w", err)
-	}
-	return nil
+	return makeDir(sb.d.folders.run(sb.lease), 0o711)
 }
 
 // create has the engine make the container. It sees the call through: one that
 // is abandoned may still make a container, when nobody looks for it any more.
-func (sb *Sandbox) create(ctx context.Context, img Image) error {
-	config, host := sb.d.containerConfig(sb.spec, img)
+func (sb *Sandbox) create(ctx context.Context, img Image, device *loopDevice) error {
+	config, host := sb.d.containerConfig(sb.spec, img, device.file.Name())
 	ctx, cancel := engineCall(context.WithoutCancel(ctx))
 	defer cancel()
 	r, err := sb.d.engine.ContainerCreate(ctx, config, host, nil, nil, sb.d.containerName(sb.lease))
@@ -204,16 +205,16 @@ func (sb *Sandbox) create(ctx context.Context, img Image) error {
 
 // fill mounts the folders, puts what the program reads in place, and opens
 // the gateway.
-func (sb *Sandbox) fill(ctx context.Context, img Image) error {
+func (sb *Sandbox) fill(ctx context.Context, img Image, device *loopDevice) error {
 	if err := sb.folder.mountControl(); err != nil {
 		return err
 	}
 	sb.d.watch.mounted(sb.folder.control())
-	if err := sb.d.loop.mount(ctx, sb.folder.image(), sb.folder.task(), sb.rec.ScratchMB); err != nil {
+	if err := device.mount(sb.folder.task()); err != nil {
 		return err
 	}
 	for n := range img.Volumes {
-		if err := makeOwned(sb.folder.volume(n)); err != nil {
+		if err := makeOwned(sb.folder.volume(n), 0o755); err != nil {
 			return err
 		}
 	}
@@ -224,11 +225,11 @@ func (sb *Sandbox) fill(ctx context.Context, img Image) error {
 }
 
 // makeOwned makes a folder that belongs to the program.
-func makeOwned(dir string) error {
-	if err := errors.Join(os.MkdirAll(dir, 0o755), os.Chown(dir, initproto.UserID, initproto.UserID)); err != nil {
-		return fmt.Errorf("make a sandbox's folder: %w", err)
+func makeOwned(dir string, mode os.FileMode) error {
+	if err := makeDir(dir, mode); err != nil {
+		return err
 	}
-	return nil
+	return os.Chown(dir, initproto.UserID, initproto.UserID)
 }
 
 // run has the engine start the container, and begins to attend to it. The
