@@ -42,14 +42,13 @@ const (
 
 // dev is a running `symbi dev`.
 type dev struct {
-	t      testing.TB
-	cmd    *exec.Cmd
-	home   string
-	data   string
-	url    string
-	out    *syncBuffer
-	ended  chan struct{}
-	config []string
+	t     testing.TB
+	cmd   *exec.Cmd
+	home  string
+	data  string
+	url   string
+	out   *syncBuffer
+	ended chan struct{}
 }
 
 // shared is one `symbi dev` for all tests that need none of their own.
@@ -447,9 +446,6 @@ func agentNamed(t *testing.T) string {
 func shell(name, tier, code string) string {
 	return manifest(name, tier, "shell", code, "")
 }
-
-// python is the manifest of an agent that runs a Python script in gVisor.
-func python(name, code string) string { return manifest(name, "gvisor", "python", code, "") }
 
 // manifest is a manifest with an inline script. more is added at the end. For
 // the Docker tier it claims what the script's digest bears out: untrusted code
