@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # Packages that link the Temporal server are tested without the race detector:
 # it runs at an eighth of its speed there. All that links it is built without
 # cgo, so that it is compiled once.
-RACE_PACKAGES := $(shell go list ./... 2>/dev/null | grep -v -e /test/ -e /internal/temporaldev)
+RACE_PACKAGES = $$(go list ./... | grep -v -e /test/ -e /internal/temporaldev)
 
 .PHONY: help
 help: ## list the commands
