@@ -33,13 +33,22 @@ type Config struct {
 	Version  string
 	Temporal client.Client
 	Steps    *activities.Steps
-	NodeWork *activities.Node
+	NodeWork NodeWork
 	Nodes    Nodes
 	Logs     Logs
 	News     News
 	Problems func(ctx context.Context) ([]agent.Tier, []string) // what the engine can run, and what is wrong
 	Logger   *slog.Logger
 	Now      func() time.Time
+}
+
+// NodeWork is what only this node can do: run programs, and control them.
+// activities.Node does it with sandboxes.
+type NodeWork interface {
+	Run(ctx context.Context, in workflows.RunInput) (*agent.Outcome, error)
+	Control(ctx context.Context, in workflows.ControlInput) error
+	// LetGo makes what is under way end, leaving programs running.
+	LetGo()
 }
 
 // Capacity is what a node offers to tasks.
@@ -180,7 +189,7 @@ func registerSteps(r worker.ActivityRegistry, s *activities.Steps) {
 }
 
 // registerNode registers what only this node can do.
-func registerNode(r worker.ActivityRegistry, n *activities.Node) {
+func registerNode(r worker.ActivityRegistry, n NodeWork) {
 	r.RegisterActivityWithOptions(n.Run, activity.RegisterOptions{Name: workflows.StepRun})
 	r.RegisterActivityWithOptions(n.Control, activity.RegisterOptions{Name: workflows.StepControl})
 }

@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"time"
 
+	"go.temporal.io/sdk/client"
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"symbi.dev/symbi/agent"
 	"symbi.dev/symbi/internal/blob"
 	"symbi.dev/symbi/internal/cluster"
 	"symbi.dev/symbi/internal/identity"
+	"symbi.dev/symbi/internal/store"
 	"symbi.dev/symbi/internal/store/sqlite"
 	"symbi.dev/symbi/internal/temporaldev"
 	"symbi.dev/symbi/worker"
@@ -29,7 +31,10 @@ type DevConfig struct {
 	Capacity worker.Capacity
 	// InitBinary overrides the symbi-init beside the running binary.
 	InitBinary string
-	Logger     *slog.Logger
+	// NodeWork takes the place of sandboxes, if it is set: for measuring what
+	// all the rest costs.
+	NodeWork worker.NodeWork
+	Logger   *slog.Logger
 }
 
 // devLeaseTTL is long, because no other node could take over, and a developer
@@ -45,6 +50,7 @@ type DevProcess struct {
 	failed    <-chan error
 	chatter   slog.LevelVar // of the embedded Temporal
 	sessions  *identity.Sessions
+	engines   *engines
 }
 
 // Dev starts everything in one process and returns once it is ready.
@@ -61,6 +67,7 @@ func Dev(ctx context.Context, cfg DevConfig) (_ *DevProcess, err error) {
 	}
 	p.undo.push(dir.close)
 	e := &engines{version: cfg.Version, logger: cfg.Logger}
+	p.engines = e
 	if e.master, err = identity.LoadOrMakeMasterKey(dir.path("master.key")); err != nil {
 		return nil, err
 	}
@@ -114,7 +121,7 @@ func (p *DevProcess) startDevNode(ctx context.Context, cfg DevConfig, e *engines
 		ttl = devLeaseTTL
 	}
 	p.Problems, err = e.startNode(ctx, nodeConfig{
-		id: "dev", dataDir: nodeDir, capacity: capacity, leaseTTL: ttl, initBinary: cfg.InitBinary, tier: agent.TierGVisor,
+		id: "dev", dataDir: nodeDir, capacity: capacity, leaseTTL: ttl, initBinary: cfg.InitBinary, tier: agent.TierGVisor, work: cfg.NodeWork,
 	}, &p.undo)
 	return err
 }
@@ -156,6 +163,12 @@ func (p *DevProcess) Login() (string, error) {
 	}
 	return p.URL + "/login?token=" + token, nil
 }
+
+// Temporal is the client of the embedded cluster that all parts use.
+func (p *DevProcess) Temporal() client.Client { return p.engines.temporal }
+
+// Store is where everything is written.
+func (p *DevProcess) Store() store.Store { return p.engines.store }
 
 // Failed delivers one error if the embedded Temporal can run no longer.
 func (p *DevProcess) Failed() <-chan error { return p.failed }

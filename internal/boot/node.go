@@ -27,6 +27,7 @@ type nodeConfig struct {
 	initBinary string
 	tier       agent.Tier
 	trusted    []agent.Digest
+	work       worker.NodeWork // in the place of sandboxes, if set
 }
 
 // cacheBytes bounds a node's copies of blobs.
@@ -53,12 +54,15 @@ func (e *engines) startNode(ctx context.Context, c nodeConfig, s *stack) (proble
 		Tell: steps.Grant, Wake: e.bus.WakeScheduler, Now: clock, Logger: e.logger,
 	})
 	steps.Leases = sched
-	w := worker.New(worker.Config{
-		Node: c.id, Capacity: c.capacity, Version: e.version, Temporal: e.temporal, Steps: steps,
-		NodeWork: activities.NewNode(activities.NodeConfig{
+	work := c.work
+	if work == nil {
+		work = activities.NewNode(activities.NodeConfig{
 			Node: c.id, Store: e.store, Policy: e.policy, Audit: e.audit, Sandboxes: boxes, Inputs: cache,
 			Sink: e.blobs, News: e.bus, Logger: e.logger, Now: clock,
-		}),
+		})
+	}
+	w := worker.New(worker.Config{
+		Node: c.id, Capacity: c.capacity, Version: e.version, Temporal: e.temporal, Steps: steps, NodeWork: work,
 		Nodes: e.store, Logs: boxes, News: e.bus, Problems: boxes.Tiers, Logger: e.logger, Now: clock,
 	})
 	if err := w.Start(ctx); err != nil {
