@@ -2,18 +2,10 @@ package temporaldev
 
 import (
 	"cmp"
-	"fmt"
 	"log/slog"
-	"maps"
-	"net"
-	"os"
-	"slices"
-	"strings"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
-
-	"symbi.dev/symbi/agent"
 )
 
 // What Config's zero values stand for.
@@ -27,14 +19,6 @@ const (
 	DefaultRetention = 30 * 24 * time.Hour
 	// DefaultPublicPath is where the Web UI is mounted.
 	DefaultPublicPath = "/temporal"
-)
-
-const (
-	// minRetention is the least that Temporal accepts for a namespace.
-	minRetention = time.Hour
-	// minTokenLength refuses tokens that could be guessed: 16 characters of
-	// base64 are 96 bits.
-	minTokenLength = 16
 )
 
 // Config says what to start. Dir and Token are needed; the rest has defaults.
@@ -82,47 +66,4 @@ func (c Config) WithDefaults() Config {
 		c.LogLevel = slog.LevelWarn
 	}
 	return c
-}
-
-// validate gives an ErrInvalid that lists everything wrong, or nil. It expects
-// WithDefaults to have been applied.
-func (c Config) validate() error {
-	var wrong []agent.FieldError
-	field := func(path, format string, args ...any) {
-		wrong = append(wrong, agent.FieldError{Path: path, Message: fmt.Sprintf(format, args...)})
-	}
-	if c.Dir == "" {
-		field("dir", "name the folder that holds the database")
-	}
-	if len(c.Token) < minTokenLength {
-		field("token", "must have at least %d characters", minTokenLength)
-	}
-	if host, _, err := net.SplitHostPort(c.FrontendAddress); err != nil {
-		field("frontend_address", "must be host:port, like %s", DefaultFrontendAddress)
-	} else if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		field("frontend_address", "%q is not a loopback address", host)
-	}
-	if c.Retention < minRetention {
-		field("retention", "must be at least %s", minRetention)
-	}
-	if !strings.HasPrefix(c.PublicPath, "/") || strings.HasSuffix(c.PublicPath, "/") {
-		field("public_path", "must begin with a slash and not end with one")
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.SearchAttributes)) {
-		if c.SearchAttributes[name] == enumspb.INDEXED_VALUE_TYPE_UNSPECIFIED {
-			field("search_attributes."+name, "has no type")
-		}
-	}
-	if len(wrong) == 0 {
-		return nil
-	}
-	return agent.InvalidFields("configuration of the embedded Temporal server", wrong)
-}
-
-// makeDir makes the data folder, readable by its owner alone.
-func (c Config) makeDir() error {
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-		return agent.Errorf(agent.ErrUnavailable, "make the folder of the embedded Temporal server: %w", err)
-	}
-	return nil
 }

@@ -15,6 +15,8 @@ import (
 	"go.temporal.io/server/common/persistence/sql/sqlplugin"
 	sqliteplugin "go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
 	sqliteschema "go.temporal.io/server/schema/sqlite"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"symbi.dev/symbi/agent"
 )
@@ -31,7 +33,7 @@ const (
 	visibilityVersion = "0.1"
 )
 
-// pragmas set up each connection. Temporal's plugin passes on any name, and
+// pragmas set up the connection. Temporal's plugin passes on any name, and
 // SQLite ignores those it does not know: no leading underscores.
 //
 // With the write-ahead log, synchronous=normal survives the death of the
@@ -58,7 +60,9 @@ func (c Config) store() config.SQL {
 	return config.SQL{
 		PluginName:        sqliteplugin.PluginName,
 		DatabaseName:      c.databaseName(),
-		ConnectAttributes: attributes, MaxConns: maxConns, MaxIdleConns: maxConns,
+		ConnectAttributes: attributes,
+		MaxConns:          databaseConnections,
+		MaxIdleConns:      databaseConnections,
 	}
 }
 
@@ -87,7 +91,11 @@ func prepareDatabase(ctx context.Context, c Config) error {
 
 func ensureSchema(ctx context.Context, db *sql.DB, path string) error {
 	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
+	var code *sqlite.Error
+	switch {
+	case errors.As(err, &code) && code.Code() == sqlite3.SQLITE_NOTADB:
+		return agent.Errorf(agent.ErrConflict, "%s is no database: %w; move it away, or choose another folder with --data", path, err)
+	case err != nil:
 		return fmt.Errorf("open %s: %w", path, err)
 	}
 	defer func() { _ = tx.Rollback() }() // no effect once committed

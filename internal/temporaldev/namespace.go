@@ -131,8 +131,9 @@ func updateNamespace(ctx context.Context, manager persistence.MetadataManager, f
 
 // addAliases gives each wanted attribute a column of its type, as SQL
 // visibility has a fixed set of columns that a namespace names as it likes. It
-// tells whether it changed anything, and fails with ErrConflict if an attribute
-// exists with another type, with ErrExhausted if columns run out.
+// tells whether it changed anything, and fails with ErrInvalid if a name is one
+// of Temporal's, with ErrConflict if an attribute exists with another type, with
+// ErrExhausted if columns run out.
 func addAliases(namespace *persistencespb.NamespaceConfig, wanted map[string]enumspb.IndexedValueType) (bool, error) {
 	columns := sadefs.GetDBIndexSearchAttributes(nil).CustomSearchAttributes
 	column := map[string]string{}
@@ -142,6 +143,9 @@ func addAliases(namespace *persistencespb.NamespaceConfig, wanted map[string]enu
 	changed := false
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		kind := wanted[name]
+		if sadefs.IsReserved(name) {
+			return false, agent.Errorf(agent.ErrInvalid, "search attribute %s has a name that Temporal keeps for itself; choose another", name)
+		}
 		if col, ok := column[name]; ok {
 			if columns[col] != kind {
 				return false, agent.Errorf(agent.ErrConflict, "search attribute %s is of type %s in this folder, not %s; choose another folder with --data",

@@ -3,6 +3,7 @@ package temporaldev
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 
 	"go.temporal.io/sdk/client"
@@ -14,7 +15,7 @@ type Server struct {
 	options client.Options
 	ui      http.Handler
 	failed  chan error // buffered: holds the first failure
-	stop    func()
+	undo    []func()   // what Stop does, last first
 	stopped sync.Once
 }
 
@@ -27,22 +28,23 @@ func (s *Server) FrontendAddress() string { return s.address }
 // needed (identity, data converter, logger) on the copy.
 func (s *Server) ClientOptions() client.Options { return s.options }
 
-// UIHandler serves the Web UI under the configured public path. It speaks to
-// the frontend with the token, so whoever reaches the handler can read and
-// change every workflow: put a login, and a check of Origin, before it. What
-// the request carries in Authorization and Cookie is not passed on.
+// UIHandler serves the Web UI under the configured public path. It reaches the
+// frontend through memory, where no token is asked for, so whoever reaches the
+// handler can read and change every workflow: put a login, and a check of
+// Origin, before it. What the request carries in Authorization and Cookie is
+// not passed on.
 func (s *Server) UIHandler() http.Handler { return s.ui }
 
 // Failed delivers one error if the server can run no longer, as when its disk
 // is full at a bad moment. Stop it then.
 func (s *Server) Failed() <-chan error { return s.failed }
 
-// Stop ends the server and waits until it has ended, 2 to 3 seconds while
-// clients poll. Stop workers and clients first. It may be called twice.
+// Stop ends the server and waits until it has ended, which takes a second while
+// anyone polls it. Stop workers and clients first. It may be called twice.
 func (s *Server) Stop() {
 	s.stopped.Do(func() {
-		if s.stop != nil {
-			s.stop()
+		for _, undo := range slices.Backward(s.undo) {
+			undo()
 		}
 	})
 }
@@ -70,3 +72,6 @@ func (b Bearer) String() string { return "Bearer [hidden]" }
 
 // GoString hides the token from logs.
 func (b Bearer) GoString() string { return b.String() }
+
+// MarshalText hides the token from structured logs.
+func (b Bearer) MarshalText() ([]byte, error) { return []byte(b.String()), nil }

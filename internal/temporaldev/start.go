@@ -6,13 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/server/common/cluster"
 	"go.temporal.io/server/common/config"
 	sqliteplugin "go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
 	"go.temporal.io/server/common/primitives"
-	"go.temporal.io/server/temporal"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -22,11 +22,11 @@ import (
 // clusterName is Temporal's name for the one cluster that there is.
 const clusterName = "active"
 
-const uiMessageBytes = 64 << 20
-
 // Start brings up a server on the folder and returns when it serves: namespace
 // and search attributes can be used. Errors are of kind ErrInvalid for the
-// configuration, ErrConflict for a folder it cannot use, else ErrUnavailable.
+// configuration, ErrConflict for a folder it cannot use, ErrExhausted for more
+// search attributes than there is room for, else ErrUnavailable. After an error
+// nothing runs on, and Start may be called again.
 //
 // Temporal runs workers of its own in this process, and the SDK fixes the size
 // of the workflow cache that all workers share when the first one is made: call
@@ -36,88 +36,92 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	s, err := start(ctx, c)
-	if err != nil && agent.KindOf(err) == nil {
-		return nil, agent.Errorf(agent.ErrUnavailable, "start the embedded Temporal server: %w", err)
+	s := &Server{failed: make(chan error, 1)}
+	if err := s.start(ctx, c); err != nil {
+		s.Stop()
+		if agent.KindOf(err) == nil {
+			err = agent.Errorf(agent.ErrUnavailable, "start the embedded Temporal server: %w", err)
+		}
+		return nil, err
 	}
-	return s, err
+	return s, nil
 }
 
-func start(ctx context.Context, c Config) (*Server, error) {
+// start leaves in s.undo what is to be undone, whether it fails or not.
+func (s *Server) start(ctx context.Context, c Config) error {
 	if err := c.makeDir(); err != nil {
-		return nil, err
+		return err
 	}
 	listener, err := listen(c.FrontendAddress)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	s.undo = append(s.undo, func() { _ = listener.Close() }) // Temporal may have closed it
 	if err := prepareDatabase(ctx, c); err != nil {
-		return nil, errors.Join(err, listener.Close())
+		return err
 	}
 	static := c.static()
 	if err := ensureNamespace(ctx, c, static.Persistence); err != nil {
-		return nil, errors.Join(err, listener.Close())
+		return err
 	}
 
-	s := &Server{address: listener.Addr().String(), failed: make(chan error, 1)}
-	fail := func(err error) {
-		select {
-		case s.failed <- fmt.Errorf("the embedded Temporal server failed: %w", err):
-		default: // the first failure is the cause
-		}
-	}
-	var (
-		net            = newNetwork()
-		frontendServer *grpc.Server
-	)
-	server, err := temporal.NewServerFx(services(net, &frontendServer),
-		temporal.WithConfig(static),
-		temporal.ForServices(temporal.DefaultServices),
-		temporal.WithStaticHosts(members()),
-		temporal.WithLogger(newLogger(c.Logger, c.LogLevel, fail)),
-		temporal.WithAuthorizer(newAuthorizer(c.Token)),
-		temporal.WithDynamicConfigClient(tuning()),
-	)
-	if err != nil {
-		return nil, errors.Join(err, listener.Close())
-	}
-	if err := server.Start(); err != nil {
-		return nil, errors.Join(err, server.Stop(), listener.Close())
-	}
-	conn, err := grpc.NewClient("passthrough:///"+hosts[primitives.FrontendService],
-		net.dialer(primitives.FrontendService), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(uiMessageBytes)))
-	if err != nil {
-		return nil, errors.Join(err, server.Stop(), listener.Close())
-	}
-	s.ui, err = newUI(c, conn)
-	if err != nil {
-		return nil, errors.Join(err, server.Stop(), listener.Close())
-	}
-	// The port is served once everything behind it runs.
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		if err := frontendServer.Serve(listener); err != nil {
-			fail(err)
-		}
-	}()
-	s.options = client.Options{
-		HostPort:        "passthrough:///" + s.address,
-		Namespace:       c.Namespace,
-		HeadersProvider: Bearer(c.Token),
-		ConnectionOptions: client.ConnectionOptions{
-			DialOptions: []grpc.DialOption{net.dialer(primitives.FrontendService)},
-		},
-	}
-	s.stop = func() {
-		if err := server.Stop(); err != nil {
+	net := newNetwork()
+	s.undo = append(s.undo, net.close)
+	temporal, err := launch(net, newGuard(c.Token), static, newLogger(c.Logger, c.LogLevel, s.fail))
+	var serving sync.WaitGroup
+	s.undo = append(s.undo, serving.Wait, func() {
+		if err := temporal.stop(); err != nil {
 			c.Logger.Warn("stop the embedded Temporal server", "error", err)
 		}
-		net.close()
-		<-served
+	})
+	if err != nil {
+		return errors.Join(err, s.failure())
 	}
-	return s, nil
+
+	frontend := net.dialer(primitives.FrontendService)
+	conn, err := grpc.NewClient("passthrough:///"+hosts[primitives.FrontendService], frontend,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(uiMessageBytes)))
+	if err != nil {
+		return err
+	}
+	s.undo = append(s.undo, func() { _ = conn.Close() })
+	if s.ui, err = newUI(c, conn); err != nil {
+		return err
+	}
+
+	s.address = listener.Addr().String()
+	s.options = client.Options{
+		HostPort:          "passthrough:///" + s.address,
+		Namespace:         c.Namespace,
+		HeadersProvider:   Bearer(c.Token),
+		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{frontend}},
+	}
+	// The port is served once everything behind it runs.
+	serving.Go(func() {
+		if err := temporal.frontend.Serve(listener); err != nil {
+			s.fail(err)
+		}
+	})
+	return nil
+}
+
+// fail reports that the server cannot go on.
+func (s *Server) fail(err error) {
+	select {
+	case s.failed <- fmt.Errorf("the embedded Temporal server failed: %w", err):
+	default: // the first failure is the cause
+	}
+}
+
+// failure gives what was reported, if anything was.
+func (s *Server) failure() error {
+	select {
+	case err := <-s.failed:
+		return err
+	default:
+		return nil
+	}
 }
 
 // static is the part of Temporal's configuration that is read once.

@@ -24,6 +24,10 @@ import (
 	"google.golang.org/grpc"
 )
 
+// uiMessageBytes is the most that the UI takes of the frontend in one answer: a
+// whole history, which Temporal ends at 50 MB, and room.
+const uiMessageBytes = 64 << 20
+
 // newUI is Temporal's Web UI as a handler: its pages, and the JSON API behind
 // them, which calls the frontend over conn. It is composed here because the UI's
 // own server can only listen on a port, and takes a path prefix at the price
@@ -48,10 +52,27 @@ func newUI(c Config, conn *grpc.ClientConn) (http.Handler, error) {
 	e.Use(middleware.Recover())
 	route.SetRenderRoute(e) // text that users wrote, as a sandboxed page
 	e.GET("/api/v1/settings", api.GetSettings(settings))
-	e.GET(api.WorkflowRawHistoryUrl, api.WorkflowRawHistoryHandler(workflowservice.NewWorkflowServiceClient(conn)))
+	e.GET("/api/v1"+api.WorkflowRawHistoryUrl, api.WorkflowRawHistoryHandler(workflowservice.NewWorkflowServiceClient(conn)))
 	e.Any("/api/v1/*", api.TemporalAPIHandler(settings, []api.Middleware{headers.WithForwardHeaders([]string{"Caller-Type"})}, conn))
 	e.GET("/*", echo.WrapHandler(pages))
-	return anonymous(http.StripPrefix(c.PublicPath, e)), nil
+	return anonymous(below(c.PublicPath, e)), nil
+}
+
+// below serves what is under a prefix. http.ServeMux would clean the path, and
+// workflow IDs may hold what it takes for dirt.
+func below(prefix string, next http.Handler) http.Handler {
+	strip := http.StripPrefix(prefix, next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		switch {
+		case strings.HasPrefix(r.URL.Path, prefix+"/"):
+			strip.ServeHTTP(w, r)
+		case r.URL.Path == prefix:
+			http.Redirect(w, r, prefix+"/", http.StatusTemporaryRedirect)
+		default:
+			http.NotFound(w, r)
+		}
+	})
 }
 
 // anonymous drops what a request says of its sender: whoever mounts the
@@ -100,7 +121,6 @@ func newPages(prefix string) (*pages, error) {
 // ServeHTTP implements http.Handler.
 func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("X-Content-Type-Options", "nosniff")
 	name := strings.TrimPrefix(r.URL.Path, "/")
 	if stat, err := fs.Stat(p.files, name); err == nil && stat.Mode().IsRegular() && name != "index.html" {
 		if strings.Contains(name, "/immutable/") { // named by content
@@ -125,7 +145,11 @@ var (
 // Its own policy goes: it names the hash of the script that changes here.
 func movePage(index []byte, prefix string) ([]byte, error) {
 	page := policyTag.ReplaceAllString(string(index), "")
-	moved := strings.NewReplacer(`base: ""`, `base: "`+prefix+`"`, `"/_app/`, `"`+prefix+`/_app/`).Replace(page)
+	moved := strings.NewReplacer(
+		`base: ""`, `base: "`+prefix+`"`,
+		`"/_app/`, `"`+prefix+`/_app/`,
+		`<head>`, `<head><link rel="icon" href="`+prefix+`/favicon.ico" />`,
+	).Replace(page)
 	if !strings.Contains(moved, `base: "`+prefix+`"`) || !strings.Contains(moved, prefix+"/_app/") {
 		return nil, fmt.Errorf("the page of the Temporal Web UI is not as expected; it cannot be served under %s", prefix)
 	}
@@ -141,6 +165,6 @@ func contentPolicy(index []byte) string {
 		scripts += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	}
 	return "default-src 'self'; script-src " + scripts + "; style-src 'self' 'unsafe-inline'; " +
-		"img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; " +
+		"img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; manifest-src 'self' data:; connect-src 'self'; " +
 		"object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 }
