@@ -89,9 +89,7 @@ func (r *attempt) start(ctx context.Context) (*sandbox.Sandbox, error) {
 	if _, runs := n.cfg.Sandboxes.Sandbox(in.Lease.ID); runs {
 		return n.cfg.Sandboxes.Start(ctx, r.spec(nil))
 	}
-	m, err := (&Steps{Store: n.cfg.Store}).manifest(ctx, agent.ID{
-		Ref: agent.Ref{Namespace: in.Spec.Namespace, Name: in.Spec.Agent}, Generation: in.Spec.AgentGeneration,
-	}, in.Spec.ManifestVersion)
+	m, err := (&Steps{Store: n.cfg.Store}).manifest(ctx, in.Spec.AgentID(), in.Spec.ManifestVersion)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 // Assess asks policy whether a task may run, weighs its risk, and reads what
 // the manifest it was submitted under says.
 func (s *Steps) Assess(ctx context.Context, in workflows.AssessInput) (workflows.Assessment, error) {
-	id := agent.ID{Ref: agent.Ref{Namespace: in.Spec.Namespace, Name: in.Spec.Agent}, Generation: in.Spec.AgentGeneration}
+	id := in.Spec.AgentID()
 	m, err := s.manifest(ctx, id, in.Spec.ManifestVersion)
 	if err != nil {
 		return workflows.Assessment{}, err

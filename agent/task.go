@@ -69,6 +69,11 @@ type TaskSpec struct {
 	RetryOf         TaskID          `json:"retry_of,omitempty"`
 }
 
+// AgentID is the life of the agent that the task was given to.
+func (s TaskSpec) AgentID() ID {
+	return ID{Ref: Ref{Namespace: s.Namespace, Name: s.Agent}, Generation: s.AgentGeneration}
+}
+
 // Usage is what one attempt consumed, read from the kernel's own accounts.
 type Usage struct {
 	CPUSeconds       float64 `json:"cpu_seconds"`

@@ -55,6 +55,7 @@ type DevProcess struct {
 
 // Dev starts everything in one process and returns once it is ready.
 func Dev(ctx context.Context, cfg DevConfig) (_ *DevProcess, err error) {
+	easeCollector()
 	p := &DevProcess{}
 	defer func() {
 		if err != nil {

@@ -59,7 +59,7 @@ func (e *engines) assemble(ctx context.Context, s *stack) error {
 
 // stickyWorkflows is how many idle workflows a worker keeps in memory instead
 // of replaying their history when something happens to them.
-const stickyWorkflows = 2_000
+const stickyWorkflows = 20_000
 
 // dialTemporal connects to the cluster. All that goes into histories is sealed.
 func (e *engines) dialTemporal(ctx context.Context, opts client.Options, s *stack) error {

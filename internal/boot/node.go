@@ -84,8 +84,7 @@ func (e *engines) startNode(ctx context.Context, c nodeConfig, s *stack) (proble
 
 // What a node keeps back from tasks, for itself and the system beside it.
 const (
-	reserveMemoryMB = 1024
-	reserveDiskMB   = 2048
+	reserveDiskMB = 2048
 	// cpuShare is how many cores are offered a core that is there: programs
 	// wait more than they compute, and the kernel shares what there is by
 	// each one's limit.
@@ -95,12 +94,11 @@ const (
 // measure finds out what this host can offer, where the settings do not say.
 func measure(c worker.Capacity, dataDir string) (worker.Capacity, error) {
 	if c.MemoryMB == 0 {
-		var info unix.Sysinfo_t
-		if err := unix.Sysinfo(&info); err != nil {
-			return c, fmt.Errorf("measure the host's memory: %w", err)
+		total, err := hostMemory()
+		if err != nil {
+			return c, err
 		}
-		total := int64(info.Totalram) * int64(info.Unit) >> 20
-		c.MemoryMB = max(total-reserveMemoryMB, total/2)
+		c.MemoryMB = max(total-ownMemory(total), total/2)
 	}
 	if c.CPUCores == 0 {
 		c.CPUCores = float64(runtime.NumCPU()) * cpuShare

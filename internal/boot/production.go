@@ -44,6 +44,7 @@ func (p *Process) Stop() error { return p.undo.unwind() }
 
 // Server starts a front end on engines of its own.
 func Server(ctx context.Context, cfg Config) (_ *Process, err error) {
+	easeCollector()
 	p := &Process{failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
@@ -79,6 +80,7 @@ func Server(ctx context.Context, cfg Config) (_ *Process, err error) {
 
 // Worker starts a node on engines of its own.
 func Worker(ctx context.Context, cfg Config) (_ *Process, err error) {
+	easeCollector()
 	p := &Process{failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {

@@ -35,7 +35,7 @@ var benchmarks = map[string]benchmark{
 	"agents": {figures: []string{"agents.heap_kb", "agents.idle_cpu_percent", "agents.suspend_all_s", "agents.resume_all_s",
 		"dev.ready_10k_s"}, run: manyAgents},
 	"tasks": {figures: []string{"tasks.per_s"}, run: tasksPerSecond},
-	"bare":  {figures: []string{"tasks.bare_per_s", "tasks.bare_ratio"}, run: bareTasks},
+	"bare":  {figures: []string{"tasks.bare_per_s", "tasks.bare_ratio", "tasks.bare_local_ratio"}, run: bareTasks},
 }
 
 func main() {
