@@ -245,13 +245,21 @@ func (c *cli) steerCommand(verb, short string, do func(*client.Conn, context.Con
 			if err != nil {
 				return err
 			}
-			return c.show(a, func(w io.Writer) { fmt.Fprintf(w, "agent %s/%s is %s\n", a.Namespace, a.Name, stateOf(a)) })
+			return c.show(a, func(w io.Writer) { fmt.Fprintf(w, "agent %s/%s is %s\n", a.Namespace, a.Name, stateOf(a)+heldBack(a)) })
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the agent's history")
 	cmd.Flags().BoolVar(&wait, "wait", false, "until its tasks have done so too")
 	c.addOutputFlag(cmd)
 	return cmd
+}
+
+// heldBack says what a hold means for an agent that has nothing to do.
+func heldBack(a client.Agent) string {
+	if a.State != agent.Ready || len(a.Holds) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", and held: its next task waits until `symbi agent resume %s`", a.Name)
 }
 
 // settleEvery is how often awaitSettled looks.

@@ -46,7 +46,13 @@ func toYAML(v any) ([]byte, error) {
 		return nil, err
 	}
 	plain(&tree)
-	return yaml.Marshal(&tree)
+	var text bytes.Buffer
+	enc := yaml.NewEncoder(&text)
+	enc.SetIndent(2)
+	if err := enc.Encode(&tree); err != nil {
+		return nil, err
+	}
+	return text.Bytes(), enc.Close()
 }
 
 // plain takes JSON's quotes and braces away.

@@ -171,7 +171,11 @@ func taskSheet(w io.Writer, t client.Task) {
 		if !l.Held {
 			held = "NOT held: "
 		}
-		row(w, name, strings.TrimSpace(fmt.Sprintf("%s %s, %s%s %s", l.Limit, l.Value, held, l.Enforcer, l.Note)))
+		text := fmt.Sprintf("%s %s, %s%s", l.Limit, l.Value, held, l.Enforcer)
+		if l.Note != "" {
+			text += " (" + l.Note + ")"
+		}
+		row(w, name, text)
 	}
 	if !t.StartedAt.IsZero() {
 		row(w, "used", usage(t.Usage))
@@ -201,7 +205,7 @@ func clip(s string, n int) string {
 }
 
 func usage(u agent.Usage) string {
-	return fmt.Sprintf("%.2f s of CPU, %s of memory at most, %.1f s in all (%.1f s frozen), disk %s read %s written",
+	return fmt.Sprintf("%.2f s of CPU, %s of memory at most, %.2f s in all (%.2f s frozen), disk %s read %s written",
 		u.CPUSeconds, size(u.PeakMemoryBytes), u.WallSeconds, u.FrozenSeconds, size(u.DiskReadBytes), size(u.DiskWriteBytes))
 }
 

@@ -21,6 +21,9 @@ const (
 	// taskQueuePartitions is one, so that a task never lies in one partition
 	// while the worker polls another.
 	taskQueuePartitions = 1
+	// searchesPerSecond bounds lists and searches. With Temporal's 10 the Web UI
+	// in a few tabs, or a script, is turned away.
+	searchesPerSecond = 200
 )
 
 // tuning is the part of Temporal's configuration that it reads as it goes.
@@ -33,6 +36,7 @@ func tuning() dc.Client {
 	set(dc.OutboundProcessorMaxPollRPS, queuePollsPerSecond)
 	set(dc.MatchingNumTaskqueueReadPartitions, taskQueuePartitions)
 	set(dc.MatchingNumTaskqueueWritePartitions, taskQueuePartitions)
+	set(dc.FrontendMaxNamespaceVisibilityRPSPerInstance, searchesPerSecond)
 	set(dc.EnableServerVersionCheck, false) // it would ask a server on the internet
 	return values
 }

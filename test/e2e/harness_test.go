@@ -378,6 +378,28 @@ func (d *dev) request(method, path string, header map[string]string, body io.Rea
 	return http.DefaultClient.Do(req)
 }
 
+// raw makes a GET request with the path as it is, which the client library
+// would tidy up.
+func (d *dev) raw(path string) (status int, location, body string) {
+	d.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, d.url, nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	req.URL.Opaque = path
+	req.Header.Set("Authorization", "Bearer "+d.token())
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header.Get("Location"), string(text)
+}
+
 // problem is an error answer.
 type problem struct {
 	Status int

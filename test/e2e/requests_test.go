@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -177,5 +178,54 @@ func TestNobodyGetsInWithoutTheToken(t *testing.T) {
 	}
 	if status, _, _ := d.rest(http.MethodGet, "/healthz", nil, ""); status != http.StatusOK {
 		t.Errorf("/healthz: %d", status)
+	}
+}
+
+// TestAFollowerThatHangsUp leaves in the middle of a log; the task, and whoever
+// else follows, notice nothing.
+func TestAFollowerThatHangsUp(t *testing.T) {
+	t.Parallel()
+	d := theDev(t)
+	const to = 40
+	d.create(t, "followed", shell("followed", "docker", counting(to)))
+	id := d.submit("followed")
+	for range 5 {
+		resp, err := d.request(http.MethodGet, "/v1/namespaces/default/tasks/"+id+"/logs?follow=true",
+			map[string]string{"Accept": "text/event-stream"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReader(resp.Body).ReadString('\n')
+		if err != nil || line == "" {
+			t.Errorf("the stream: %q, %v", line, err)
+		}
+		resp.Body.Close()
+	}
+	wholeCount(t, d.must("task", "logs", "-f", id), to)
+	if got := d.awaitEnd(id); got.State != "Succeeded" {
+		t.Errorf("%s %+v", got.State, got.Failure)
+	}
+}
+
+// TestArtifactsThatWouldEscape asks for what lies outside, in every spelling.
+func TestArtifactsThatWouldEscape(t *testing.T) {
+	t.Parallel()
+	d := theDev(t)
+	d.create(t, "escaping", shell("escaping", "docker",
+		"echo fine > $SYMBI_OUTPUT/fine.txt; ln -s /etc/passwd $SYMBI_OUTPUT/passwd; ln -s / $SYMBI_OUTPUT/root\n"))
+	id := d.submit("escaping")
+	got := d.awaitEnd(id)
+	if got.State != "Succeeded" || len(got.Artifacts) != 1 || got.Artifacts[0].Path != "fine.txt" {
+		t.Errorf("%s with %+v, want fine.txt alone", got.State, got.Artifacts)
+	}
+	base := "/v1/namespaces/default/tasks/" + id + "/artifacts/"
+	if status, _, body := d.rest(http.MethodGet, base+"fine.txt", nil, ""); status != http.StatusOK || body != "fine\n" {
+		t.Errorf("fine.txt: %d %q", status, body)
+	}
+	for _, path := range []string{"passwd", "root/etc/passwd", "../fine.txt", "..%2f..%2f..%2fadmin.token", "%2e%2e/%2e%2e/admin.token",
+		"/etc/passwd", "fine.txt%00", "./../../x"} {
+		if status, _, body := d.raw(base + path); status == http.StatusOK || strings.Contains(body, "root:") {
+			t.Errorf("%s: %d %.80q", path, status, body)
+		}
 	}
 }
