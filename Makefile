@@ -6,6 +6,11 @@ export GOFLAGS = -mod=mod
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
+# How much of everything `make soak` does.
+CHECKS ?= 50000
+FUZZ ?= 5m
+ROUNDS ?= 10
+
 # Packages that link the Temporal server are tested without the race detector:
 # it runs at an eighth of its speed there. All that links it is built without
 # cgo, so that it is compiled once.
@@ -40,9 +45,19 @@ demo: ## from a fresh machine to an agent's report
 test: ## everything that must hold
 	deploy/setup.sh --with test
 	$(MAKE) build
-	go vet ./...
+	$(MAKE) lint
 	CGO_ENABLED=1 go test -race -timeout 10m $(RACE_PACKAGES)
 	CGO_ENABLED=0 go test -tags dev -timeout 15m ./internal/temporaldev/... ./test/...
+
+.PHONY: soak
+soak: ## the same faults and properties, in full numbers
+	deploy/setup.sh --with test
+	$(MAKE) build
+	CGO_ENABLED=1 go test -race -timeout 30m ./agent ./internal/scheduler -rapid.checks=$(CHECKS)
+	CGO_ENABLED=1 go test -timeout 30m ./agent -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZ)
+	CGO_ENABLED=1 go test -race -timeout 60m -count $(ROUNDS) ./internal/sandbox
+	CGO_ENABLED=0 go test -tags dev -timeout 120m -count $(ROUNDS) ./test/durability ./test/apart
+	CGO_ENABLED=0 go test -timeout 120m -count $(ROUNDS) ./test/e2e -run 'Killing|Stopping|StandsStill|Terminate'
 
 .PHONY: lint
 lint: ## gofmt, vet and staticcheck
@@ -57,4 +72,5 @@ generate: ## write the generated code anew
 
 .PHONY: bench
 bench: build ## measure what the requirements name (ONLY=name,name for some)
-	go run ./test/load/bench -only '$(ONLY)'
+	deploy/setup.sh
+	CGO_ENABLED=0 go run -tags dev ./test/load/bench -only '$(ONLY)'

@@ -115,11 +115,12 @@ func (c *Conn) Download(ctx context.Context, ns agent.Namespace, id agent.TaskID
 	}
 	h := sha256.New()
 	_, err = io.Copy(io.MultiWriter(out, h), resp.Body)
-	if err := errors.Join(err, out.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", a.Path, err)
+	err = errors.Join(err, out.Close())
+	if got := agent.Digest("sha256:" + hex.EncodeToString(h.Sum(nil))); err == nil && got != a.Digest {
+		err = fmt.Errorf("it arrived damaged: its digest is %s, not %s", got, a.Digest)
 	}
-	if got := agent.Digest("sha256:" + hex.EncodeToString(h.Sum(nil))); got != a.Digest {
-		return fmt.Errorf("%s arrived damaged: its digest is %s, not %s", a.Path, got, a.Digest)
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", a.Path, err), root.Remove(name))
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func (c *cli) devCommand() *cobra.Command {
 			"Ctrl-C stops it cleanly; starting it again carries on where it was.",
 		Example: "  symbi dev\n  symbi dev --data ./state --listen 127.0.0.1:9000",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			logger, err := newLogger(level)
+			logger, err := newLogger(level, "text")
 			if err != nil {
 				return err
 			}
@@ -85,12 +85,19 @@ func (c *cli) announce(p *boot.DevProcess, took time.Duration) error {
 }
 
 // newLogger writes the process's log to standard error.
-func newLogger(level string) (*slog.Logger, error) {
+func newLogger(level, format string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, agent.Errorf(agent.ErrInvalid, "--log-level %s: use debug, info, warn or error", level)
+		return nil, agent.Errorf(agent.ErrInvalid, "log level %s: use debug, info, warn or error", level)
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l})), nil
+	options := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
+	}
+	return nil, agent.Errorf(agent.ErrInvalid, "log format %s: use text or json", format)
 }
 
 func (c *cli) loginCommand() *cobra.Command {

@@ -46,7 +46,7 @@ func (c *cli) processCommand(name, short, example string, flags map[string]strin
 			if err != nil {
 				return err
 			}
-			logger, err := newLogger(settings.Log.Level)
+			logger, err := newLogger(settings.Log.Level, settings.Log.Format)
 			if err != nil {
 				return err
 			}
