@@ -2,9 +2,7 @@ package boot
 
 import (
 	"context"
-	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -28,7 +26,7 @@ func (e *engines) openSandboxes(ctx context.Context, c nodeConfig, s *stack) (sa
 	d, err := sandbox.Open(ctx, sandbox.Config{
 		DataDir: c.dataDir, Installation: e.installation, Node: c.id, InitBinary: init,
 		Runtimes: sandbox.DefaultRuntimes(), Images: sandbox.DefaultImages(), LeaseTTL: c.leaseTTL,
-		Gateways: &gateways{engines: e, checkpoints: filepath.Join(c.dataDir, "checkpoints")},
+		Gateways: &gateways{e},
 		Logger:   e.logger, Now: clock,
 	})
 	if err != nil {
@@ -66,10 +64,7 @@ func (b sandboxes) ReadLog(_ context.Context, q cluster.LogQuestion) (cluster.Lo
 }
 
 // gateways opens the sockets of sandboxes.
-type gateways struct {
-	engines     *engines
-	checkpoints string // folder of the tasks' checkpoints
-}
+type gateways struct{ engines *engines }
 
 // Open serves the socket of one sandbox.
 func (g *gateways) Open(ctx context.Context, s sandbox.Session) (io.Closer, error) {
@@ -102,30 +97,24 @@ func (g *gateways) Open(ctx context.Context, s sandbox.Session) (io.Closer, erro
 			}
 			e.bus.AnnounceTask(cluster.TaskChanged{Task: s.Task})
 		},
-		Checkpoints: checkpointFile(filepath.Join(g.checkpoints, string(s.Task.Namespace)+"."+string(s.Task.Task))),
+		Checkpoints: checkpoint{store: e.store, task: s.Task, attempt: s.Attempt},
 		Logger:      e.logger, Now: clock,
 	})
 }
 
-// checkpointFile keeps one task's checkpoint on the node.
-type checkpointFile string
-
-// Load gives what was saved last.
-func (f checkpointFile) Load(context.Context) ([]byte, error) {
-	b, err := os.ReadFile(string(f))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, agent.Errorf(agent.ErrNotFound, "no checkpoint was saved yet")
-	}
-	return b, err
+// checkpoint is what one attempt of a task keeps for the next.
+type checkpoint struct {
+	store   store.Tasks
+	task    agent.TaskRef
+	attempt int
 }
 
-// Save replaces what was saved, whole or not at all.
-func (f checkpointFile) Save(_ context.Context, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(string(f)), 0o700); err != nil {
-		return err
-	}
-	if err := os.WriteFile(string(f)+".new", data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(string(f)+".new", string(f))
+// Load gives what was saved last.
+func (c checkpoint) Load(ctx context.Context) ([]byte, error) {
+	return c.store.Checkpoint(ctx, c.task.Namespace, c.task.Task)
+}
+
+// Save replaces what was saved.
+func (c checkpoint) Save(ctx context.Context, data []byte) error {
+	return c.store.SaveCheckpoint(ctx, c.task.Namespace, c.task.Task, c.attempt, data)
 }

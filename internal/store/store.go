@@ -83,6 +83,12 @@ type Tasks interface {
 	ProjectTask(ctx context.Context, p TaskProjection) error
 	// Artifacts lists what a task left, by path.
 	Artifacts(ctx context.Context, ns agent.Namespace, id agent.TaskID) ([]agent.Artifact, error)
+	// SaveCheckpoint keeps what a program wants its next attempt to have, in the
+	// place of what was kept before. An earlier attempt than the one that saved
+	// last changes nothing. A final state of the task forgets it.
+	SaveCheckpoint(ctx context.Context, ns agent.Namespace, id agent.TaskID, attempt int, data []byte) error
+	// Checkpoint gives what was saved last; ErrNotFound where there is nothing.
+	Checkpoint(ctx context.Context, ns agent.Namespace, id agent.TaskID) ([]byte, error)
 	// MarkTaskStarted notes that the task's workflow exists.
 	MarkTaskStarted(ctx context.Context, ns agent.Namespace, id agent.TaskID) error
 	// UnstartedTasks lists tasks written before the given time whose workflow was never confirmed.

@@ -46,6 +46,9 @@ func projectWhole(ctx context.Context, q Querier, p store.TaskProjection) error 
 	if row == nil || !p.State.Final() {
 		return nil
 	}
+	if _, err := exec(ctx, q, `DELETE FROM checkpoints WHERE `+ofTask, p.Namespace, p.Task); err != nil {
+		return err
+	}
 	return projectEnd(ctx, q, p, *row)
 }
 

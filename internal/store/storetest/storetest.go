@@ -26,7 +26,7 @@ func Run(t *testing.T, open Open) {
 	for name, group := range map[string]map[string]func(*testing.T, store.Store){
 		"agents": agentTests, "manifests": manifestTests, "agent lists": agentListTests, "projections of agents": agentProjectionTests,
 		"tasks": taskTests, "task lists": taskListTests, "projections of tasks": taskProjectionTests,
-		"idempotency": idempotencyTests, "leases": leaseTests, "leadership": leadershipTests, "nodes": nodeTests,
+		"checkpoints": checkpointTests, "idempotency": idempotencyTests, "leases": leaseTests, "leadership": leadershipTests, "nodes": nodeTests,
 		"events": eventTests, "installation": installationTests, "races": raceTests, "properties": propertyTests,
 		"the store itself": conductTests,
 	} {

@@ -119,6 +119,15 @@ CREATE TABLE artifacts (
     FOREIGN KEY (namespace, task) REFERENCES tasks
 );
 
+CREATE TABLE checkpoints (
+    namespace TEXT COLLATE "C" NOT NULL,
+    task      TEXT COLLATE "C" NOT NULL,
+    attempt   INTEGER NOT NULL,
+    data      BYTEA NOT NULL,
+    PRIMARY KEY (namespace, task),
+    FOREIGN KEY (namespace, task) REFERENCES tasks
+);
+
 CREATE TABLE failures (
     namespace  TEXT COLLATE "C" NOT NULL,
     agent      TEXT COLLATE "C" NOT NULL,

@@ -118,6 +118,15 @@ CREATE TABLE artifacts (
     FOREIGN KEY (namespace, task) REFERENCES tasks
 ) STRICT;
 
+CREATE TABLE checkpoints (
+    namespace TEXT NOT NULL,
+    task      TEXT NOT NULL,
+    attempt   INTEGER NOT NULL,
+    data      BLOB NOT NULL,
+    PRIMARY KEY (namespace, task),
+    FOREIGN KEY (namespace, task) REFERENCES tasks
+) STRICT;
+
 CREATE TABLE failures (
     namespace  TEXT NOT NULL,
     agent      TEXT NOT NULL,
