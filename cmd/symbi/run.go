@@ -38,6 +38,9 @@ func (c *cli) agentRunCommand() *cobra.Command {
 
 // runManifest applies a manifest and gives its agent a task.
 func (c *cli) runManifest(ctx context.Context, m *agent.Manifest, file string, w work) (err error) {
+	if err := w.check(); err != nil {
+		return err
+	}
 	conn, err := c.connect()
 	if err != nil {
 		return err
@@ -52,7 +55,7 @@ func (c *cli) runManifest(ctx context.Context, m *agent.Manifest, file string, w
 	c.warn(a)
 	c.note("agent %s/%s %s", a.Namespace, a.Name, what)
 	ref := agent.Ref{Namespace: m.Namespace, Name: m.Name}
-	if w.remove && !w.detach {
+	if w.remove {
 		defer func() {
 			_, terr := conn.Terminate(context.WithoutCancel(ctx), ref, "its run is over")
 			err = errors.Join(err, terr)

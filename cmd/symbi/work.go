@@ -17,6 +17,7 @@ import (
 type work struct {
 	inputs, params       []string
 	follow, wait, detach bool
+	usual                string // which of the three is done without any
 	remove               bool
 	output               string
 }
@@ -37,11 +38,33 @@ func (w *work) attendFlags(cmd *cobra.Command, usual string) {
 		}
 		return text
 	}
-	f.BoolVar(&w.follow, "follow", usual == "follow", says("follow", "print its log until it has ended"))
+	w.usual = usual
+	f.BoolVar(&w.follow, "follow", false, says("follow", "print its log until it has ended"))
 	f.BoolVar(&w.wait, "wait", false, "wait until it has ended")
-	f.BoolVar(&w.detach, "detach", usual == "detach", says("detach", "submit it and leave"))
+	f.BoolVar(&w.detach, "detach", false, says("detach", "submit it and leave"))
 	f.StringVar(&w.output, "output", "", "download what it leaves into this folder")
 	cmd.MarkFlagsMutuallyExclusive("follow", "wait", "detach")
+}
+
+// how is the way in which the command stays with the task: follow, wait or detach.
+func (w work) how() string {
+	switch {
+	case w.follow:
+		return "follow"
+	case w.wait:
+		return "wait"
+	case w.detach:
+		return "detach"
+	}
+	return w.usual
+}
+
+// check refuses flags that contradict each other.
+func (w work) check() error {
+	if w.remove && w.how() == "detach" {
+		return agent.Errorf(agent.ErrInvalid, "--rm would end the agent before its task; add --follow or --wait")
+	}
+	return nil
 }
 
 // pair splits NAME=VALUE.
@@ -93,13 +116,13 @@ func (c *cli) request(ctx context.Context, conn *client.Conn, w work) (client.Ta
 func (c *cli) attend(ctx context.Context, conn *client.Conn, t client.Task, w work) error {
 	ns, id := agent.Namespace(t.Namespace), agent.TaskID(t.Id)
 	var err error
-	switch {
-	case w.detach, !w.follow && !w.wait:
+	switch w.how() {
+	case "detach":
 		return c.show(t, func(w io.Writer) {
 			fmt.Fprintf(w, "task %s\n", t.Id)
 			c.note("follow it with: symbi task logs -f %s", t.Id)
 		})
-	case w.wait:
+	case "wait":
 		t, err = conn.Wait(ctx, ns, id, c.reporter())
 	default:
 		t, err = c.follow(ctx, conn, ns, id)
@@ -121,7 +144,7 @@ func (c *cli) attend(ctx context.Context, conn *client.Conn, t client.Task, w wo
 // summary prints what came of a task.
 func (c *cli) summary(t client.Task, w work) error {
 	if c.format != "" && c.format != "table" {
-		if w.follow {
+		if w.how() == "follow" {
 			return nil // the log is the output
 		}
 		return c.show(t, nil)

@@ -1,9 +1,11 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -22,7 +24,6 @@ type Config struct {
 	Installation string // labels every container
 	Node         agent.NodeID
 	InitBinary   string // the static symbi-init; copied into the data folder
-	LibDir       string // holds symbi.py; copied too. Empty for none
 	Runtimes     map[agent.Tier]string
 	Images       map[agent.Language]string // that scripts run in
 	LeaseTTL     time.Duration             // silence after which a program is ended
@@ -110,7 +111,7 @@ func open(ctx context.Context, cfg Config, engine engine) (*Driver, error) {
 	if err := d.folders.make(); err != nil {
 		return nil, err
 	}
-	if err := d.folders.install(cfg.InitBinary, cfg.LibDir); err != nil {
+	if err := d.folders.install(cfg.InitBinary); err != nil {
 		return nil, err
 	}
 	d.loop.templates = d.folders.templates()
@@ -170,7 +171,7 @@ func (d *Driver) drop(sb *Sandbox) {
 
 // install copies what sandboxes mount. A sandbox that runs keeps what it has:
 // files are replaced, never written.
-func (f folders) install(initBinary, libDir string) error {
+func (f folders) install(initBinary string) error {
 	target := filepath.Join(f.bin(), "symbi-init")
 	if err := replaceFile(initBinary, target, 0o755); err != nil {
 		return fmt.Errorf("install symbi-init: %w", err)
@@ -183,30 +184,28 @@ func (f folders) install(initBinary, libDir string) error {
 	if err := removeIfThere(alias + ".new"); err != nil {
 		return fmt.Errorf("install symbi-agent: %w", err)
 	}
-	if libDir == "" {
-		return nil
-	}
-	entries, err := os.ReadDir(libDir)
-	if err != nil {
-		return fmt.Errorf("install the library of programs: %w", err)
-	}
-	for _, e := range entries {
-		if !e.Type().IsRegular() {
-			continue
-		}
-		if err := replaceFile(filepath.Join(libDir, e.Name()), filepath.Join(f.lib(), e.Name()), 0o644); err != nil {
-			return fmt.Errorf("install the library of programs: %w", err)
-		}
+	if err := replaceWith(bytes.NewReader(pythonModule), filepath.Join(f.lib(), pythonModuleName), 0o644); err != nil {
+		return fmt.Errorf("install the Python module: %w", err)
 	}
 	return nil
 }
 
 // replaceFile copies a file over another one, whole or not at all.
 func replaceFile(from, to string, mode os.FileMode) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	return replaceWith(in, to, mode)
+}
+
+// replaceWith puts content in the place of a file, whole or not at all.
+func replaceWith(from io.Reader, to string, mode os.FileMode) error {
 	if err := removeIfThere(to + ".new"); err != nil {
 		return err
 	}
-	if err := copyFile(from, to+".new", mode); err != nil {
+	if err := writeFile(to+".new", from, mode); err != nil {
 		return err
 	}
 	return os.Rename(to+".new", to)

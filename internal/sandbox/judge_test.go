@@ -152,7 +152,7 @@ func TestWhatAProgramIsTold(t *testing.T) {
 	s := command(agent.TierDocker, "i")
 	s.Program.Env = map[string]string{"A": "manifest", "SYMBI_SOCKET": "forged"}
 	task := node.task(&s, img)
-	for _, want := range []string{"PATH=/app/bin", "A=manifest", "B=image", "HOME=/symbi/task/work", "TMPDIR=/tmp", "LANG=C.UTF-8",
+	for _, want := range []string{"PATH=/app/bin:/symbi/bin", "PYTHONPATH=/symbi/lib", "A=manifest", "B=image", "HOME=/symbi/task/work", "TMPDIR=/tmp", "LANG=C.UTF-8",
 		"SYMBI_SOCKET=/run/symbi/agent.sock", "SYMBI_ATTEMPT=1", "SYMBI_NAMESPACE=default", "SYMBI_AGENT=tester"} {
 		if !slices.Contains(task.Env, want) {
 			t.Errorf("%s is missing of %q", want, task.Env)

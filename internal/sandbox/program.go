@@ -95,12 +95,11 @@ func environment(s *Spec, img Image) []string {
 	}
 	env["HOME"] = initproto.WorkDir
 	env["TMPDIR"] = "/tmp"
-	if s.Program.Script != nil && s.Program.Script.Language == agent.Python {
-		env["PYTHONPATH"] = initproto.LibDir
-	}
 	for k, v := range s.Program.Env {
 		env[k] = v
 	}
+	env["PATH"] += ":" + initproto.BinDir // symbi-agent
+	env["PYTHONPATH"] = strings.TrimPrefix(env["PYTHONPATH"]+":"+initproto.LibDir, ":")
 	for k := range env {
 		if strings.HasPrefix(k, "SYMBI_") {
 			delete(env, k)

@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"encoding/json"
+	"errors"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -147,4 +150,31 @@ func TestPrograms(t *testing.T) {
 			d.nothingLeft(got.ID)
 		})
 	}
+}
+
+// TestTheTourOfTheSandbox runs the example that uses all that a program finds:
+// its second attempt goes on where the first gave up.
+func TestTheTourOfTheSandbox(t *testing.T) {
+	t.Parallel()
+	d := theDev(t)
+	text := write(t, "text", "Goose Dove Goose")
+	r := d.symbi("agent", "run", "-f", "../../examples/program/agent.yaml", "--input", "text="+text, "--wait", "-o", "json")
+	var got task
+	if err := json.Unmarshal([]byte(r.out), &got); r.code != 0 || err != nil {
+		t.Fatalf("exit %d, %v\n%s%s", r.code, err, r.out, r.err)
+	}
+	want := `{"counted": {"Goose": 2, "Starling": 0, "Dove": 1}, "attempts": 2}`
+	if got.Attempt != 2 || len(got.Artifacts) != 1 || got.Artifacts[0].Path != "counts/counts.json" || !sameJSON(t, string(got.Result), want) {
+		t.Errorf("attempt %d, artifacts %+v, result %s", got.Attempt, got.Artifacts, got.Result)
+	}
+}
+
+// sameJSON compares two documents whatever their spaces and the order of keys.
+func sameJSON(t *testing.T, a, b string) bool {
+	t.Helper()
+	var x, y any
+	if err := errors.Join(json.Unmarshal([]byte(a), &x), json.Unmarshal([]byte(b), &y)); err != nil {
+		t.Error(err)
+	}
+	return reflect.DeepEqual(x, y)
 }

@@ -103,3 +103,26 @@ func TestATaskThatNoNodeCouldHoldSaysSo(t *testing.T) {
 		t.Errorf("it does not stand among the recent errors:\n%s", out)
 	}
 }
+
+// TestAgentRunFollows stays with the task when it is told to, and leaves when not.
+func TestAgentRunFollows(t *testing.T) {
+	t.Parallel()
+	d := theDev(t)
+	file := write(t, "agent.yaml", shell("followed-run", "docker", "echo one; sleep 1; echo two; exit 3\n"))
+	if r := d.symbi("agent", "run", "-f", file); r.code != 0 || !strings.Contains(r.out, "task ") {
+		t.Errorf("without any: exit %d\n%s%s", r.code, r.out, r.err)
+	}
+	if r := d.symbi("agent", "run", "-f", file, "--follow"); r.code == 0 || r.out != "one\ntwo\n" {
+		t.Errorf("--follow: exit %d, prints %q\n%s", r.code, r.out, r.err)
+	}
+	if r := d.symbi("agent", "run", "-f", file, "--wait", "--rm"); r.code == 0 || strings.Contains(r.out, "one") {
+		t.Errorf("--wait: exit %d, prints %q\n%s", r.code, r.out, r.err)
+	}
+	if r := d.symbi("agent", "run", "-f", file, "--wait", "--follow"); r.code != 2 {
+		t.Errorf("both: exit %d", r.code)
+	}
+	d.awaitAgent("followed-run", "Terminated") // --rm
+	if r := d.symbi("agent", "run", "-f", file, "--rm"); r.code != 2 || !strings.Contains(r.err, "--wait") {
+		t.Errorf("--rm alone: exit %d\n%s", r.code, r.err)
+	}
+}

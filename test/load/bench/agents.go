@@ -60,7 +60,7 @@ func (b *bench) crowd(ctx context.Context, data string) error {
 		return took, err
 	}
 	before := heapBytes()
-	took, err := all(func(ctx context.Context, i int) error {
+	_, err = all(func(ctx context.Context, i int) error {
 		_, err := w.conn.CreateAgent(ctx, agent.DefaultNamespace, idleManifest(string(ref(i).Name)), false)
 		return err
 	})
@@ -87,10 +87,11 @@ func (b *bench) crowd(ctx context.Context, data string) error {
 		Note: fmt.Sprintf("%d Ready agents; all of symbi dev, the Temporal server included", b.agents)}); err != nil {
 		return err
 	}
-	if took, err = all(func(ctx context.Context, i int) error {
+	took, err := all(func(ctx context.Context, i int) error {
 		answer, err := w.conn.Suspend(ctx, ref(i), "bench")
 		return w.until(ctx, ref(i), answer, err, true)
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	if err := b.report(figure{Name: "agents.suspend_all_s", Value: took.Seconds(), Unit: "s", Goal: "<=60"}); err != nil {
