@@ -32,6 +32,18 @@ func commandsIn(t *testing.T, page string) []string {
 // with an empty HOME, beside a `symbi dev`.
 func TestCommandsOfTheREADME(t *testing.T) {
 	t.Parallel()
+	runCommandsOf(t, "../../README.md", 3)
+}
+
+// TestCommandsOfTheProgramsPage runs those of docs/program.md.
+func TestCommandsOfTheProgramsPage(t *testing.T) {
+	t.Parallel()
+	runCommandsOf(t, "../../docs/program.md", 1)
+}
+
+// runCommandsOf runs the commands of a page, of which there are at least so many.
+func runCommandsOf(t *testing.T, page string, least int) {
+	t.Helper()
 	d := theDev(t)
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -39,15 +51,15 @@ func TestCommandsOfTheREADME(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for name, target := range map[string]string{
-		"bin": "bin", "examples": "examples",
+		"bin": "bin", "examples": "examples", "README.md": "README.md",
 		"report.py": "examples/strike-report/report.py", "birdstrikes.csv": "examples/strike-report/birdstrikes.csv",
 	} {
 		if err := os.Symlink(filepath.Join(root, target), filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	commands := commandsIn(t, "../../README.md")
-	if len(commands) < 3 {
+	commands := commandsIn(t, page)
+	if len(commands) < least {
 		t.Fatalf("only %d commands found", len(commands))
 	}
 	for _, command := range commands {
