@@ -60,6 +60,10 @@ func (s *Server) identify(c *gin.Context) {
 			slog.String("request", id), slog.String("method", c.Request.Method), slog.String("route", c.FullPath()),
 			slog.Int("status", c.Writer.Status()), slog.String("principal", string(callerOf(c).principal)),
 			slog.Duration("took", time.Since(began)))
+		if s.cfg.Metrics != nil {
+			stream := strings.HasPrefix(c.Writer.Header().Get("Content-Type"), eventStream)
+			s.cfg.Metrics.Request(c.FullPath(), c.Request.Method, c.Writer.Status(), time.Since(began), stream)
+		}
 	}()
 	c.Next()
 }

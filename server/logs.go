@@ -19,6 +19,9 @@ import (
 	"symbi.dev/symbi/internal/tasklog"
 )
 
+// eventStream is the media type of server-sent events.
+const eventStream = "text/event-stream"
+
 // Bounds of followers. Each costs a goroutine and a buffer.
 const (
 	maxFollowers    = 1000
@@ -151,7 +154,7 @@ func (s *Server) followLog(c *gin.Context, t store.Task, at place) {
 	ctx, cancel := context.WithCancel(c.Request.Context())
 	defer cancel()
 	defer context.AfterFunc(s.followCtx, cancel)()
-	c.Header("Content-Type", "text/event-stream")
+	c.Header("Content-Type", eventStream)
 	c.Header("Cache-Control", "no-store")
 	c.Header("X-Accel-Buffering", "no")
 	c.Status(http.StatusOK)

@@ -50,7 +50,7 @@ func (s *Server) routes() (http.Handler, error) {
 	})
 	rest.GET("/v1/openapi.yaml", func(c *gin.Context) { c.Data(http.StatusOK, "application/yaml", openAPI) })
 	if s.cfg.Metrics != nil {
-		rest.GET("/metrics", gin.WrapH(s.cfg.Metrics))
+		rest.GET("/metrics", gin.WrapH(s.cfg.Metrics.Handler()))
 	}
 
 	web := e.Group("", s.people)

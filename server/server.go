@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"symbi.dev/symbi/agent"
+	"symbi.dev/symbi/internal/telemetry"
 )
 
 // Config is what a Server is made of. Every part is handed in.
@@ -35,8 +36,8 @@ type Config struct {
 	TemporalUI http.Handler
 	// Codec decrypts payloads for the Temporal Web UI; nil for none.
 	Codec http.Handler
-	// Metrics serves /metrics; nil for none.
-	Metrics http.Handler
+	// Metrics is told of every request, and serves /metrics; nil for none.
+	Metrics *telemetry.Metrics
 	// Checks are asked by /readyz, by the name of what they check.
 	Checks map[string]func(context.Context) error
 

@@ -4,10 +4,9 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"symbi.dev/symbi/agent"
 	"symbi.dev/symbi/internal/identity"
+	"symbi.dev/symbi/internal/telemetry"
 	"symbi.dev/symbi/server"
 )
 
@@ -30,7 +29,7 @@ func (e *engines) startServer(ctx context.Context, f frontend, s *stack) (*serve
 		Store: e.store, Blobs: e.blobs, Policy: e.policy, Audit: e.audit,
 		Workflows: workflows, Signer: e.signer, News: e.bus, Nodes: e.bus,
 		Tokens: f.tokens, Sessions: f.sessions,
-		TemporalUI: f.temporalUI, Codec: e.codec.Handler(), Metrics: promhttp.Handler(),
+		TemporalUI: f.temporalUI, Codec: e.codec.Handler(), Metrics: telemetry.NewMetrics(e.store),
 		Checks: map[string]func(context.Context) error{
 			"store":    e.store.Ping,
 			"blobs":    e.blobs.Check,
