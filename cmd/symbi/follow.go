@@ -14,7 +14,8 @@ import (
 // follow prints a task's log until it has ended. Ctrl-C lets go of it: the
 // task goes on, and the user is told how to come back.
 func (c *cli) follow(ctx context.Context, conn *client.Conn, ns agent.Namespace, id agent.TaskID) (client.Task, error) {
-	report := c.reporter()
+	report, stop := c.reporter()
+	defer stop()
 	t, err := conn.Follow(ctx, ns, id, client.Follower{
 		Line: func(l client.LogLine) error {
 			to, end := c.out, "\n"
@@ -43,19 +44,33 @@ func (c *cli) follow(ctx context.Context, conn *client.Conn, ns agent.Namespace,
 	return t, err
 }
 
-// reporter tells the user when a task begins to wait for something else.
-func (c *cli) reporter() func(client.Task) {
+// reportAfter is how long a task must wait for something before the user is
+// told; most waits are over sooner.
+const reportAfter = time.Second
+
+// reporter tells the user what a task waits for. stop ends it.
+func (c *cli) reporter() (report func(client.Task), stop func()) {
 	var last string
+	pending := time.NewTimer(0)
+	pending.Stop()
 	return func(t client.Task) {
 		says := string(t.State)
 		if t.Why != "" {
 			says += ": " + t.Why
 		}
-		if says != last && !t.State.Final() && t.State != agent.TaskRunning && t.State != agent.TaskStarting && t.State != agent.TaskWaiting {
-			c.note("[%s]", says)
+		if says == last {
+			return
 		}
 		last = says
-	}
+		pending.Stop()
+		switch t.State {
+		case agent.TaskRunning, agent.TaskStarting, agent.TaskWaiting:
+		default:
+			if !t.State.Final() {
+				pending = time.AfterFunc(reportAfter, func() { c.note("[%s]", says) })
+			}
+		}
+	}, func() { pending.Stop() }
 }
 
 // progressEvery is how often a bar is drawn anew.

@@ -123,7 +123,9 @@ func (c *cli) attend(ctx context.Context, conn *client.Conn, t client.Task, w wo
 			c.note("follow it with: symbi task logs -f %s", t.Id)
 		})
 	case "wait":
-		t, err = conn.Wait(ctx, ns, id, c.reporter())
+		report, stop := c.reporter()
+		defer stop()
+		t, err = conn.Wait(ctx, ns, id, report)
 	default:
 		t, err = c.follow(ctx, conn, ns, id)
 	}
