@@ -75,9 +75,9 @@ func (g *cgroup) readV1(a accounts) accounts {
 			a.Throttled = time.Duration(value)
 		}
 	}
-	for key, value := range fields(g.path["memory"], "memory.oom_control") {
+	for key, value := range fields(g.path["memory"], oomControl) {
 		if key == "oom_kill" {
-			a.OOMKills = value
+			a.OOMKills = max(a.OOMKills, value)
 		}
 	}
 	a.NoProcess = max(a.NoProcess, fields(g.path["pids"], "pids.events")["max"])

@@ -26,6 +26,7 @@ func (sb *Sandbox) Freeze(ctx context.Context, seq int64) error {
 	if !sb.takes(seq) || !sb.rec.FrozenSince.IsZero() {
 		return nil
 	}
+	sb.awaitIdentified(ctx) // its process is frozen, too
 	ctx, cancel := engineCall(ctx)
 	defer cancel()
 	err := sb.d.engine.ContainerPause(ctx, sb.container)
@@ -181,14 +182,21 @@ func (sb *Sandbox) order(ctx context.Context, cause stopCause, reason string, gr
 	return sb.terminate(ctx)
 }
 
-// terminate asks init to end the program.
+// terminate asks init to end the program. That the engine does not take it is
+// no error while it answers: init hears of the order over its own socket, often
+// sooner, and is gone then before the engine knows; and an order that stands is
+// carried out with a kill.
 func (sb *Sandbox) terminate(ctx context.Context) error {
 	ctx, cancel := engineCall(ctx)
 	defer cancel()
 	err := sb.d.engine.ContainerKill(ctx, sb.container, "SIGTERM")
-	if err != nil && !sb.overOr(ctx, err) {
+	switch {
+	case err == nil || sb.overOr(ctx, err):
+		return nil
+	case silent(err):
 		return err
 	}
+	sb.log().Info("the engine did not pass on the order to stop", "error", err)
 	return nil
 }
 
@@ -210,7 +218,7 @@ func (sb *Sandbox) kill(ctx context.Context) error {
 		}
 		return sb.unpause(ctx)
 	}
-	if frozen && sb.rec.Tier == agent.TierGVisor {
+	if frozen && sb.rec.Tier == agent.TierGVisor { // its process was not found in time
 		if err := sb.unpause(ctx); err != nil {
 			return err
 		}

@@ -97,22 +97,26 @@ func cpuTime(sb *Sandbox) time.Duration {
 func TestStopGivesGraceAndThenKills(t *testing.T) {
 	both(t, func(t *testing.T, tier agent.Tier) {
 		for name, test := range map[string]struct {
-			code string
-			last string
+			code  string
+			grace time.Duration
+			last  string
 		}{
-			"one that obeys":   {`trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.01; done`, "o bye"},
-			"one that ignores": {`trap '' TERM; echo ready; while :; do sleep 0.01; done`, "o ready"},
+			"one that obeys":   {`trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.01; done`, 10 * time.Second, "o bye"},
+			"one that ignores": {`trap '' TERM; echo ready; while :; do sleep 0.01; done`, 300 * time.Millisecond, "o ready"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				s := shell(tier, test.code)
+				s.Program.StopGrace = agent.Duration(test.grace)
 				sb := start(t, s)
 				awaitLog(t, sb, 0)
 				begin := time.Now()
 				if err := sb.Stop(t.Context(), "not needed"); err != nil {
 					t.Fatal(err)
 				}
-				t.Logf("with %s of grace it took %s", s.Program.StopGrace, time.Since(begin))
+				if took := time.Since(begin); took > 8*time.Second {
+					t.Errorf("with %s of grace it took %s", test.grace, took)
+				}
 				o := outcomeOf(t, sb)
 				if !o.Cancelled || o.Failure != nil {
 					t.Errorf("cancelled %t, failure %v", o.Cancelled, o.Failure)

@@ -157,6 +157,9 @@ func (sb *Sandbox) hold(proc *process) {
 	sb.proc, sb.group = proc, group
 	sb.mu.Unlock()
 	sb.account()
+	if group != nil {
+		go sb.noteKills(group)
+	}
 }
 
 // account reads the accounts while the container has some.
@@ -193,20 +196,30 @@ func (e initEvents) Alive(initproto.Alive) initproto.AliveReply {
 	return initproto.AliveReply{Stop: e.sb.rec.Stop != nil}
 }
 
-// identifyPatience is how long init's last call waits for the accounts to be
-// found, which takes the engine some milliseconds after the start.
-const identifyPatience = time.Second
-
 // Exited implements Events. Init lives until this returns, and with it the
 // accounts.
 func (e initEvents) Exited(initproto.Exit) {
+	if e.sb.awaitIdentified(e.sb.d.ctx) {
+		e.sb.account()
+	}
+}
+
+// identifyPatience is how long others wait for the container's process to be
+// found, which takes the engine some milliseconds after the start.
+const identifyPatience = time.Second
+
+// awaitIdentified waits until the container's process and accounts are found,
+// and reports whether they are.
+func (sb *Sandbox) awaitIdentified(ctx context.Context) bool {
 	patience := time.NewTimer(identifyPatience)
 	defer patience.Stop()
 	select {
-	case <-e.sb.identified:
-		e.sb.account()
+	case <-sb.identified:
+		return true
 	case <-patience.C:
+	case <-ctx.Done():
 	}
+	return false
 }
 
 // release lets go of what the worker holds of a sandbox; the sandbox itself
