@@ -119,8 +119,9 @@ func (sb *Sandbox) takeOver(ctx context.Context, state *container.State) error {
 	sb.control.Lock()
 	defer sb.control.Unlock()
 	sb.noteLeftStart()
-	sb.noteFreeze(state.Paused)
-	if state.Paused && sb.d.away > sb.d.cfg.LeaseTTL {
+	frozen := state.Paused || sb.foundFrozen(state.Pid)
+	sb.noteFreeze(frozen)
+	if frozen && sb.d.away > sb.d.cfg.LeaseTTL {
 		sb.d.attend(sb)
 		<-sb.identified
 		why := fmt.Sprintf("it was frozen while no worker was there for %s", shownTime(sb.d.away))
@@ -142,18 +143,29 @@ func (sb *Sandbox) noteLeftStart() {
 	}
 }
 
-// noteFreeze makes the record agree with the engine where the earlier worker
+// foundFrozen reports whether the freezer holds the container of a process.
+func (sb *Sandbox) foundFrozen(pid int) bool {
+	proc, err := openProcess(pid, sb.container)
+	if err != nil {
+		return false
+	}
+	defer proc.close()
+	group, err := proc.cgroup(sb.rec.Loop)
+	return err == nil && group.frozen()
+}
+
+// noteFreeze makes the record agree with what is found where the earlier worker
 // died in between. When it happened is not known then; it was when that
 // worker was last there.
-func (sb *Sandbox) noteFreeze(paused bool) {
+func (sb *Sandbox) noteFreeze(frozen bool) {
 	sb.mu.Lock()
 	defer sb.mu.Unlock()
-	if paused == !sb.rec.FrozenSince.IsZero() {
+	if frozen == !sb.rec.FrozenSince.IsZero() {
 		return
 	}
 	now := sb.d.cfg.Now()
 	at := within(now.Add(-min(sb.d.away, now.Sub(sb.rec.LaunchedAt))), sb.rec.LaunchedAt, now)
-	if paused {
+	if frozen {
 		sb.rec.freeze(at)
 	} else {
 		sb.rec.thaw(within(at, sb.rec.FrozenSince, now))

@@ -26,17 +26,9 @@ func (sb *Sandbox) Freeze(ctx context.Context, seq int64) error {
 	if !sb.takes(seq) || !sb.rec.FrozenSince.IsZero() {
 		return nil
 	}
-	sb.awaitIdentified(ctx) // its process is frozen, too
-	ctx, cancel := engineCall(ctx)
-	defer cancel()
-	err := sb.d.engine.ContainerPause(ctx, sb.container)
+	err := sb.freeze(ctx)
 	if err != nil && !sb.overOr(ctx, err) {
 		return sb.d.controlError("freeze", err)
-	}
-	if err == nil {
-		if err := sb.standStill(true); err != nil {
-			return sb.d.controlError("freeze", err)
-		}
 	}
 	sb.mu.Lock()
 	defer sb.mu.Unlock()
@@ -66,7 +58,7 @@ func (sb *Sandbox) Thaw(ctx context.Context, seq int64) error {
 	if !sb.takes(seq) || sb.rec.FrozenSince.IsZero() {
 		return nil
 	}
-	if err := sb.unpause(ctx); err != nil {
+	if err := sb.unfreeze(ctx); err != nil {
 		return sb.d.controlError("thaw", err)
 	}
 	sb.mu.Lock()
@@ -201,54 +193,41 @@ func (sb *Sandbox) terminate(ctx context.Context) error {
 }
 
 // kill ends the container without the program running any further. The signal
-// goes to the container's process itself where that is known: through the
-// engine, killing a frozen gVisor takes ten seconds. Processes of the host's
-// kernel are frozen themselves; they take it when they are thawed, before
-// anything else.
+// goes to the container's process itself where that is known. Processes that
+// are frozen take it when they are thawed, before anything else. Where the
+// process is not known, or only the engine could freeze a gVisor sandbox, the
+// program may go on for the moment between the two.
 func (sb *Sandbox) kill(ctx context.Context) error {
+	frozen := func() bool {
+		sb.mu.Lock()
+		defer sb.mu.Unlock()
+		return !sb.rec.FrozenSince.IsZero()
+	}()
+	if frozen {
+		sb.awaitIdentified(ctx)
+	}
+	ctx, cancel := engineCall(ctx)
+	defer cancel()
 	sb.mu.Lock()
-	proc, frozen := sb.proc, !sb.rec.FrozenSince.IsZero()
+	proc := sb.proc
 	sb.mu.Unlock()
+	if frozen && (proc == nil || sb.rec.Tier == agent.TierGVisor && sb.paused(ctx)) {
+		if err := sb.unfreeze(ctx); err != nil {
+			return err
+		}
+		frozen = false
+	}
 	if proc != nil {
 		if err := proc.signal(unix.SIGKILL); err != nil || !frozen {
 			return err
 		}
-		if sb.rec.Tier == agent.TierGVisor {
-			return sb.standStill(false)
-		}
-		return sb.unpause(ctx)
+		return sb.unfreeze(ctx)
 	}
-	if frozen && sb.rec.Tier == agent.TierGVisor { // its process was not found in time
-		if err := sb.unpause(ctx); err != nil {
-			return err
-		}
-	}
-	ctx, cancel := engineCall(ctx)
-	defer cancel()
 	err := sb.d.engine.ContainerKill(ctx, sb.container, "SIGKILL")
 	if err != nil && !sb.overOr(ctx, err) {
 		return err
 	}
 	return nil
-}
-
-// unpause has the engine thaw the container; that it is not frozen any more,
-// or over, is no error.
-func (sb *Sandbox) unpause(ctx context.Context) error {
-	if err := sb.standStill(false); err != nil {
-		return err
-	}
-	ctx, cancel := engineCall(ctx)
-	defer cancel()
-	err := sb.d.engine.ContainerUnpause(ctx, sb.container)
-	if err == nil {
-		return nil
-	}
-	r, ierr := sb.d.engine.ContainerInspect(ctx, sb.container)
-	if cerrdefs.IsNotFound(ierr) || ierr == nil && r.State != nil && !r.State.Paused {
-		return nil
-	}
-	return err
 }
 
 // overOr reports whether an error of the engine only means that the container

@@ -54,7 +54,7 @@ var scenarios = map[string]scenario{
 	"frozen too long": {code: foreverLoop, adjust: func(c *Config, _ *Spec) { c.LeaseTTL = time.Second },
 		after: func(ctx context.Context, sb *Sandbox) error { return sb.Freeze(ctx, 1) }},
 	"frozen unrecorded": {code: slowLines, after: func(ctx context.Context, sb *Sandbox) error {
-		return sb.d.engine.ContainerPause(ctx, sb.container)
+		return sb.freeze(ctx)
 	}},
 	"dies before create":   {code: slowLines, noStart: true, engine: func(e engine) engine { return hangingCreate{e} }},
 	"dies before start":    {code: slowLines, noStart: true, engine: func(e engine) engine { return hangingStart{e, false} }},

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -174,17 +174,26 @@ func startOn(t *testing.T, d *Driver, s Spec) *Sandbox {
 // removeWhole removes a sandbox and checks that nothing is left of it.
 func removeWhole(t *testing.T, d *Driver, lease agent.LeaseID) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
+	var id string
 	if sb, ok := d.Sandbox(lease); ok {
+		id = sb.container
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
 		if err := sb.Remove(ctx); err != nil {
 			t.Errorf("remove: %v", err)
 		}
 	}
-	left := leftovers(t, d, lease)
-	for len(left) > 0 && ctx.Err() == nil { // the kernel frees mounts and loop devices behind our back
-		runtime.Gosched()
-		left = leftovers(t, d, lease)
+	expectGone(t, d, lease, id)
+}
+
+// expectGone checks that nothing is left of a lease and its container. Engine
+// and kernel free much behind our back, so that it may take a moment.
+func expectGone(t *testing.T, d *Driver, lease agent.LeaseID, container string) {
+	t.Helper()
+	look := func() []string { return append(leftovers(t, d, lease), remains(t, container)...) }
+	left := look()
+	for until := time.Now().Add(10 * time.Second); len(left) > 0 && time.Now().Before(until); left = look() {
+		time.Sleep(10 * time.Millisecond)
 	}
 	for _, what := range left {
 		t.Errorf("%s was left behind", what)
@@ -225,6 +234,33 @@ func leftovers(t *testing.T, d *Driver, lease agent.LeaseID) []string {
 	for _, c := range list {
 		if c.Labels[labelLease] == string(lease) {
 			left = append(left, "the container "+c.ID)
+		}
+	}
+	return left
+}
+
+// remains lists what the engine's own parts still have of a container that it
+// says is gone: shims, and the kernel's accounts.
+func remains(t *testing.T, id string) []string {
+	t.Helper()
+	if id == "" {
+		return nil
+	}
+	var left []string
+	for _, pattern := range []string{"/sys/fs/cgroup/docker/", "/sys/fs/cgroup/*/docker/", "/sys/fs/cgroup/system.slice/docker-"} {
+		groups, err := filepath.Glob(pattern + id + "*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		left = append(left, groups...)
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range processes {
+		if command, err := os.ReadFile(path); err == nil && bytes.Contains(command, []byte(id)) {
+			left = append(left, "the process "+string(bytes.ReplaceAll(command, []byte{0}, []byte{' '})))
 		}
 	}
 	return left
